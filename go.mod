@@ -1,0 +1,3 @@
+module github.com/arcboxlabs/arcbox-go
+
+go 1.26
