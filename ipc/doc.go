@@ -1,0 +1,22 @@
+// Package ipc carries typed calls between the processes of ArcBox. The model
+// is XPC's: a connection to one peer, messages with a route and a dictionary
+// body, replies, descriptors passed along, and two ways for a connection to
+// end: interrupted (the peer went away) and invalid (it broke the protocol, or
+// we closed it). The wire is JSON in length-prefixed frames over a Unix stream
+// socket, written down in PROTOCOL.md.
+//
+// A method is one Go value that both ends share:
+//
+//	var Stop = ipc.Method[StopReq, StopResp]{Name: "vm.stop"}
+//
+//	mux := ipc.NewMux()
+//	ipc.Handle(mux, vmapi.Stop, v.stop)         // the end that serves
+//	resp, err := ipc.Call(ctx, conn, vmapi.Stop, req) // the end that asks
+//
+// Either end of a connection may serve, ask or both. Calls do not wait for each
+// other: each has its own goroutine, its own deadline, and is cancelled on both
+// ends when the caller's context ends.
+//
+// Everything that a peer sends is bounded and checked before it is used: see
+// the constants in frame.go and conn.go.
+package ipc

@@ -1,0 +1,147 @@
+package ipc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// A Method is a route with the Go types of its two bodies. Bodies are JSON
+// objects; a body that embeds Files can carry descriptors.
+type Method[Req, Resp any] struct {
+	Name string // "service.verb"
+}
+
+// An FD names a descriptor that travels with a message: 1 is the first; 0
+// is none.
+type FD int
+
+// Files are the descriptors that travel with a body. Embed it, and put
+// FDs into the body's own fields.
+type Files struct {
+	list []*os.File
+}
+
+// Attach adds f to the message, which borrows it until Call or the reply has
+// been sent.
+func (fs *Files) Attach(f *os.File) FD {
+	fs.list = append(fs.list, f)
+	return FD(len(fs.list))
+}
+
+// Take gives the descriptor that h names to the caller, who must close it.
+// What nobody takes is closed by the layer.
+func (fs *Files) Take(h FD) (*os.File, error) {
+	if h < 1 || int(h) > len(fs.list) || fs.list[h-1] == nil {
+		return nil, Errorf(BadRequest, "cannot use descriptor %d: %d came along, and each can be used once", h, len(fs.list))
+	}
+	f := fs.list[h-1]
+	fs.list[h-1] = nil
+	return f, nil
+}
+
+// Close closes what was not taken. The layer does so for requests; whoever
+// receives a reply with Files does it for that.
+func (fs *Files) Close() {
+	closeAll(fs.list)
+	fs.list = nil
+}
+
+func (fs *Files) files() *Files { return fs }
+
+// A carrier is a body that embeds Files.
+type carrier interface{ files() *Files }
+
+// filesOf is the Files that body (a pointer) embeds, or nil.
+func filesOf(body any) *Files {
+	if c, ok := body.(carrier); ok {
+		return c.files()
+	}
+	return nil
+}
+
+// A Mux routes calls to handlers. Fill it before it is given to NewConn.
+type Mux struct {
+	routes map[string]handler
+}
+
+// A handler turns a call's body and descriptors into those of its reply.
+type handler func(ctx context.Context, call *message) (*message, error)
+
+// NewMux makes a Mux that knows no method.
+func NewMux() *Mux { return &Mux{routes: map[string]handler{}} }
+
+// Handle lets h serve method m. Calls run at once, each on a goroutine of its
+// own; ctx ends when the caller gives up or the connection ends. Descriptors in
+// the reply are closed once it is sent. A second handler for a name is a bug in
+// the program and panics.
+func Handle[Req, Resp any](mux *Mux, m Method[Req, Resp], h func(context.Context, *Req) (*Resp, error)) {
+	if mux.routes[m.Name] != nil {
+		panic("ipc: two handlers for " + m.Name)
+	}
+	mux.routes[m.Name] = func(ctx context.Context, call *message) (*message, error) {
+		req := new(Req)
+		if err := decode(call, req); err != nil {
+			return nil, Errorf(BadRequest, "cannot read the request of %s: %v", m.Name, err)
+		}
+		resp, err := h(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return encode(resp)
+	}
+}
+
+// Call asks the peer and waits for its reply or for ctx to end. Errors: *Error
+// from the peer; ErrInterrupted and ErrInvalid (wrapped) when no reply can come;
+// the context's error.
+func Call[Req, Resp any](ctx context.Context, c *Conn, m Method[Req, Resp], req *Req) (*Resp, error) {
+	call, err := encode(req)
+	if err != nil {
+		return nil, fmt.Errorf("cannot call %s: %w", m.Name, err)
+	}
+	call.Method = m.Name
+	reply, err := c.roundTrip(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	resp := new(Resp)
+	if err := decode(reply, resp); err != nil {
+		closeAll(reply.files)
+		return nil, fmt.Errorf("cannot read the reply of %s: %w", m.Name, err)
+	}
+	return resp, nil
+}
+
+// encode makes a message of a body and its descriptors.
+func encode(body any) (*message, error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	m := &message{Body: text}
+	if fs := filesOf(body); fs != nil {
+		m.files = fs.list
+	}
+	return m, nil
+}
+
+// decode fills body from m and hands it the descriptors. Fields that body does
+// not know are ignored, so that a newer peer can say more.
+func decode(m *message, body any) error {
+	if len(m.Body) > 0 {
+		if err := json.Unmarshal(m.Body, body); err != nil {
+			return err
+		}
+	}
+	fs := filesOf(body)
+	if fs == nil {
+		if len(m.files) > 0 {
+			return fmt.Errorf("%d descriptors came along and none is wanted", len(m.files))
+		}
+		return nil
+	}
+	fs.list = m.files
+	return nil
+}
