@@ -1,0 +1,10 @@
+package mem
+
+import "golang.org/x/sys/unix"
+
+// NORESERVE: a guest may be given more memory than the host has free, since
+// most of it is never touched or comes back through the balloon.
+const mapFlags = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_NORESERVE
+
+// release drops whole pages; the mapping stays and reads as zeroes.
+func release(b []byte) error { return unix.Madvise(b, unix.MADV_DONTNEED) }

@@ -1,0 +1,265 @@
+package virtio
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/arcboxlabs/arcbox-go/hv/mem"
+)
+
+// Layout of a split virtqueue (virtio 1.2, section 2.7).
+const (
+	descSize  = 16
+	usedElem  = 8
+	ringFlags = 0 // offset of flags in both rings
+	ringIdx   = 2 // offset of idx in both rings
+	ringHead  = 4 // offset of the first element in both rings
+
+	availNoInterrupt = 1 // VIRTQ_AVAIL_F_NO_INTERRUPT
+	usedNoNotify     = 1 // VIRTQ_USED_F_NO_NOTIFY
+)
+
+// Layout says where the driver put a queue's three areas, and how many
+// descriptors it has.
+type Layout struct {
+	Size              uint16
+	Desc, Driver, Dev uint64 // guest physical addresses
+}
+
+// A Queue is one split virtqueue from the device's side.
+//
+// One goroutine at a time takes chains (Take, Next, Wait, Park); any may finish
+// them, in any order.
+//
+// # Barriers
+//
+// The loads and stores of hv/mem are sequentially consistent, which is what the two
+// races need: the ring is looked at again after notifications are asked for, and
+// used_event is read after used.idx is stored. Either without the other
+// is a silent stall.
+type Queue struct {
+	index    int
+	size     uint16
+	eventIdx bool
+	features uint64
+	space    *mem.Space
+	desc     []byte // of size*16 bytes
+	avail    []byte // flags, idx, ring, used_event
+	used     []byte // flags, idx, ring, avail_event
+	signal   func() // tells the driver that used chains are there
+	kick     chan struct{}
+
+	// Of the taking goroutine.
+	next, seen uint16 // index of the next chain; driver's index when last read
+	quiet      bool   // the driver was told that it need not notify
+
+	asked  atomic.Uint64 // notifications so far
+	served atomic.Uint64 // value of asked when the ring was last found empty
+	parked atomic.Bool
+	taken  atomic.Int64 // chains taken and not finished
+
+	mu      sync.Mutex // guards what follows and the used ring
+	usedIdx uint16
+	flags   uint16
+	free    []*Chain
+}
+
+// NewQueue opens the queue that the driver laid out in space. signal is called
+// for each used buffer notification, from whichever goroutine finishes a chain.
+// It is for transports. Errors: a *GuestError.
+func NewQueue(index int, l Layout, features uint64, space *mem.Space, signal func()) (*Queue, error) {
+	q := &Queue{
+		index: index, size: l.Size, features: features, space: space, signal: signal,
+		eventIdx: features&FeatureEventIdx != 0,
+		kick:     make(chan struct{}, 1),
+	}
+	if l.Size == 0 || l.Size > MaxQueueSize || l.Size&(l.Size-1) != 0 {
+		return nil, q.bad("a size that is no power of two within bounds")
+	}
+	n := uint64(l.Size)
+	for _, a := range []struct {
+		b    *[]byte
+		gpa  uint64
+		size uint64
+		mult uintptr
+	}{
+		{&q.desc, l.Desc, n * descSize, 16},
+		{&q.avail, l.Driver, ringHead + 2*n + 2, 2},
+		{&q.used, l.Dev, ringHead + usedElem*n + 2, 4},
+	} {
+		b, err := space.Slice(a.gpa, a.size)
+		if err != nil || !mem.Aligned(b, a.mult) {
+			return nil, q.bad(fmt.Sprintf("a ring at GPA %#x, outside memory or unaligned", a.gpa))
+		}
+		*a.b = b
+	}
+	return q, nil
+}
+
+// AbsentQueue is a queue that the driver did not set up: it is never ready.
+func AbsentQueue(index int, features uint64) *Queue {
+	return &Queue{index: index, features: features, kick: make(chan struct{}, 1)}
+}
+
+// Index is the queue's number, and Size how many descriptors it has: 0 when the
+// driver left it out.
+func (q *Queue) Index() int   { return q.index }
+func (q *Queue) Size() uint16 { return q.size }
+
+// Has says whether all of the feature bits f were negotiated for the device.
+func (q *Queue) Has(f uint64) bool { return q.features&f == f }
+
+// Space is the guest's memory, for the devices whose requests name pages of it.
+func (q *Queue) Space() *mem.Space { return q.space }
+
+// Notify is the driver's doorbell. It never blocks: vCPU threads call it.
+func (q *Queue) Notify() {
+	q.asked.Add(1)
+	select {
+	case q.kick <- struct{}{}:
+	default: // one token is enough: the whole ring is looked at
+	}
+}
+
+// Kicked has a token when the driver has notified. After Take returned nil, wait
+// for it together with whatever else the device waits for.
+func (q *Queue) Kicked() <-chan struct{} { return q.kick }
+
+// AtRest says that nothing is taken and unfinished, and that nothing the driver
+// has notified is still to be looked at. Buffers which a parked device leaves
+// in the ring are at rest.
+func (q *Queue) AtRest() bool {
+	// In this order: a chain is counted in taken before its notification counts
+	// as served.
+	served := q.parked.Load() || q.served.Load() == q.asked.Load() || q.size == 0
+	return served && q.taken.Load() == 0
+}
+
+// Park says that the device wants no buffers until it next calls Take. Devices
+// with nothing to give to the guest do so, and notifications mean nothing then.
+func (q *Queue) Park() { q.parked.Store(true) }
+
+// Next waits for a chain and takes it. Errors: ctx's, or a *GuestError.
+func (q *Queue) Next(ctx context.Context) (*Chain, error) {
+	for {
+		if c, err := q.Take(); c != nil || err != nil {
+			return c, err
+		}
+		select {
+		case <-q.kick:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Take takes a chain if there is one, and returns nil if not; the driver will then
+// notify when it adds one. Errors: a *GuestError, for ever.
+func (q *Queue) Take() (*Chain, error) {
+	if q.size == 0 {
+		return nil, nil
+	}
+	if q.parked.Load() {
+		q.parked.Store(false)
+	}
+	asked := q.asked.Load() // before the ring is looked at
+	if q.next == q.seen && !q.look() {
+		q.served.Store(asked)
+		return nil, nil
+	}
+	if q.seen-q.next > q.size {
+		return nil, q.bad("an index further ahead than its queue is long")
+	}
+	q.taken.Add(1)
+	c := q.chain()
+	c.head = mem.Load16(q.avail, ringHead+2*int(q.next&(q.size-1)))
+	if err := c.load(); err != nil {
+		return nil, err
+	}
+	q.next++
+	q.hush()
+	return c, nil
+}
+
+// More says whether another chain is known to be there, without looking at the ring.
+func (q *Queue) More() bool { return q.next != q.seen }
+
+// look reads the driver's index, and asks for a notification if it has
+// not moved: then it looks again, since the driver may have moved it before
+// it saw that.
+func (q *Queue) look() bool {
+	if q.seen = mem.Load16(q.avail, ringIdx); q.next != q.seen {
+		return true
+	}
+	if q.eventIdx {
+		mem.Store16(q.used, ringHead+usedElem*int(q.size), q.next) // avail_event
+	} else {
+		q.setFlags(0)
+	}
+	q.quiet = false
+	q.seen = mem.Load16(q.avail, ringIdx)
+	return q.next != q.seen
+}
+
+// hush tells the driver that it need not notify while chains are being taken. With
+// EVENT_IDX the old avail_event does so.
+func (q *Queue) hush() {
+	if !q.eventIdx && !q.quiet {
+		q.quiet = true
+		q.setFlags(usedNoNotify)
+	}
+}
+
+func (q *Queue) setFlags(f uint16) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.flags = f
+	q.publish()
+}
+
+// publish stores flags and idx of the used ring at once. The caller holds mu.
+func (q *Queue) publish() {
+	mem.Store32(q.used, ringFlags, uint32(q.flags)|uint32(q.usedIdx)<<16)
+}
+
+// finish puts a chain into the used ring, and signals if the driver wants that.
+func (q *Queue) finish(c *Chain, n uint32) {
+	q.mu.Lock()
+	at := ringHead + usedElem*int(q.usedIdx&(q.size-1))
+	mem.Store32(q.used, at, uint32(c.head))
+	mem.Store32(q.used, at+4, n)
+	q.usedIdx++
+	q.publish()
+	wanted := q.wanted()
+	q.free = append(q.free, c)
+	q.mu.Unlock()
+	if wanted {
+		q.signal()
+	}
+	q.taken.Add(-1)
+}
+
+// wanted says whether the driver asked to be told of the chain just published.
+func (q *Queue) wanted() bool {
+	if q.eventIdx {
+		return mem.Load16(q.avail, ringHead+2*int(q.size)) == q.usedIdx-1 // used_event
+	}
+	return mem.Load16(q.avail, ringFlags)&availNoInterrupt == 0
+}
+
+// chain is a Chain to fill, a used one if possible.
+func (q *Queue) chain() *Chain {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if n := len(q.free); n > 0 {
+		c := q.free[n-1]
+		q.free = q.free[:n-1]
+		c.done = false
+		return c
+	}
+	return &Chain{q: q}
+}
+
+func (q *Queue) bad(what string) error { return &GuestError{Queue: q.index, What: what} }
