@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+// Exit statuses of arcbox boot, beyond those of every command.
+const (
+	exitReset   = 3 // the guest reset itself, and a foreground boot does not start it again
+	exitPanic   = 4 // the guest's kernel panicked, or the guest crashed
+	exitTimeout = 5 // --timeout passed
+)
+
+// Why a boot was ended from outside.
+var (
+	errLeft    = errors.New("left with Ctrl-A x")
+	errTimeout = errors.New("the time was up")
+)
+
+// bootFlags are arcbox boot's command line.
+type bootFlags struct {
+	kernel, initrd, dtbOut string
+	disks                  []string
+	cmdline                string
+	cpus                   int
+	memory                 string
+	engine                 string
+	console                string
+	timeout                time.Duration
+	json, digest           bool
+}
+
+func newBoot() *cobra.Command {
+	var f bootFlags
+	cmd := &cobra.Command{
+		Use:   "boot --kernel FILE",
+		Short: "Boot a kernel in the foreground, with this terminal as its console",
+		Long: `Boot a kernel in the foreground, with this terminal as its console.
+
+The kernel is an arm64 Image (raw, gzip or EFI zboot), or any flat image that
+follows the arm64 boot protocol. Ctrl-A x leaves.
+
+Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
+5 the timeout passed, 1 any other error, 2 bad usage.`,
+		Example: `  arcbox boot --kernel Image --initrd initrd.img --cmdline "console=hvc0"
+  arcbox boot --kernel Image --disk root.erofs,ro --disk data.img --cmdline "root=/dev/vda console=hvc0"
+  arcbox boot --kernel flat.bin --console ttyAMA0 --timeout 10s --json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return boot(cmd.Context(), &f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.kernel, "kernel", "", "kernel `FILE` (required)")
+	fl.StringVar(&f.initrd, "initrd", "", "initial RAM disk `FILE`")
+	fl.StringVar(&f.dtbOut, "dtb-out", "", "write the device tree that the guest gets to `FILE`")
+	fl.StringArrayVar(&f.disks, "disk", nil, "disk image `FILE[,ro]`; repeat for vdb, vdc, ...")
+	fl.StringVar(&f.cmdline, "cmdline", "", "kernel command line")
+	fl.IntVar(&f.cpus, "cpus", 1, "number of vCPUs")
+	fl.StringVar(&f.memory, "memory", "512MiB", "guest memory `SIZE`")
+	fl.StringVar(&f.engine, "engine", "", "hypervisor engine: soft, or hvf on a Mac (default: the best there is)")
+	fl.StringVar(&f.console, "console", "hvc0", "console that this terminal is: hvc0 or ttyAMA0")
+	fl.DurationVar(&f.timeout, "timeout", 0, "give up after so long, 0 for never")
+	fl.BoolVar(&f.json, "json", false, "print a summary as JSON on standard error at the end")
+	fl.BoolVar(&f.digest, "memory-digest", false, "add memory_sha256 of guest RAM to the summary")
+	return cmd
+}
+
+// boot runs one guest from start to end.
+func boot(ctx context.Context, f *bootFlags) error {
+	req, err := f.request()
+	defer req.Close()
+	if err != nil {
+		return err
+	}
+	program, err := machine.VMProgram()
+	if err != nil {
+		return err
+	}
+	term, far, err := openTerminal()
+	if err != nil {
+		return err
+	}
+	defer far.Close()
+	req.Terminal = req.Attach(far)
+
+	proc, err := machine.StartProcess(program, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	if f.timeout > 0 {
+		timer := time.AfterFunc(f.timeout, func() { leave(errTimeout) })
+		defer timer.Stop()
+	}
+	resp, err := ipc.Call(ctx, proc.Conn, vmapi.Boot, req)
+	if err != nil {
+		return bootError(ctx, err)
+	}
+	req.Close() // our copies; the VM has its own, and the terminal's end shows by EOF
+	if f.dtbOut != "" {
+		if err := os.WriteFile(f.dtbOut, resp.DTB, 0o644); err != nil {
+			return fmt.Errorf("cannot write the device tree: %w", err)
+		}
+	}
+	if err := term.start(leave); err != nil {
+		return err
+	}
+	end, err := await(ctx, proc.Conn)
+	sum := summary{}
+	if err == nil && f.digest {
+		sum.MemorySHA256, err = memoryDigest(proc.Conn)
+	}
+	proc.Close()
+	term.close()
+	if err != nil {
+		return err
+	}
+	if f.json {
+		sum.fill(end, context.Cause(ctx))
+		json.NewEncoder(os.Stderr).Encode(sum)
+	}
+	return f.verdict(end, context.Cause(ctx))
+}
+
+// bootError gives refusals of what was typed the status of bad usage.
+func bootError(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errTimeout) {
+		return &statusError{exitTimeout, errors.New("cannot start the guest: the time was up")}
+	}
+	return err
+}
+
+// await returns when the guest has ended. When ctx ends first the guest is
+// stopped, and how that went is returned.
+func await(ctx context.Context, conn *ipc.Conn) (*vmapi.WaitResp, error) {
+	end, err := ipc.Call(ctx, conn, vmapi.Wait, &vmapi.WaitReq{})
+	if err == nil || ctx.Err() == nil {
+		return end, vmGone(err)
+	}
+	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if _, err := ipc.Call(short, conn, vmapi.Stop, &vmapi.StopReq{}); err != nil {
+		return nil, vmGone(err)
+	}
+	end, err = ipc.Call(short, conn, vmapi.Wait, &vmapi.WaitReq{})
+	return end, vmGone(err)
+}
+
+// vmGone says in the user's words that arcbox-vm died.
+func vmGone(err error) error {
+	if errors.Is(err, ipc.ErrInterrupted) {
+		return fmt.Errorf("the VM process died: %w", err)
+	}
+	return err
+}
+
+func memoryDigest(conn *ipc.Conn) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	resp, err := ipc.Call(ctx, conn, vmapi.Digest, &vmapi.DigestReq{})
+	if err != nil {
+		return "", err
+	}
+	return resp.SHA256, nil
+}
+
+// verdict turns the end of a guest into this program's.
+func (f *bootFlags) verdict(end *vmapi.WaitResp, cause error) error {
+	switch end.Outcome {
+	case vmapi.PowerOff:
+		return nil
+	case vmapi.Reset:
+		return &statusError{exitReset, errors.New("the guest reset itself")}
+	case vmapi.Panic, vmapi.Fault:
+		return &statusError{exitPanic, errors.New(crashReport(end))}
+	}
+	switch {
+	case errors.Is(cause, errLeft):
+		return nil
+	case errors.Is(cause, errTimeout):
+		return &statusError{exitTimeout, fmt.Errorf("stopped the guest after %v: %w", f.timeout, cause)}
+	}
+	return fmt.Errorf("the guest was stopped: %s", end.Message)
+}
+
+// crashReport is what a person needs to understand a dead guest.
+func crashReport(end *vmapi.WaitResp) string {
+	var b strings.Builder
+	b.WriteString(end.Message)
+	if end.LastLines != "" {
+		fmt.Fprintf(&b, "\n--- last console lines\n%s", strings.TrimRight(end.LastLines, "\n"))
+	}
+	if end.Registers != "" {
+		fmt.Fprintf(&b, "\n--- registers\n%s", strings.TrimRight(end.Registers, "\n"))
+	}
+	return b.String()
+}
+
+// A summary is what --json prints.
+type summary struct {
+	Outcome string `json:"outcome"` // a vmapi.Outcome, or "timeout" or "left"
+	Message string `json:"message,omitempty"`
+	vmapi.Counters
+	MIPS         float64 `json:"mips,omitempty"` // guest instructions for each CPU second, in millions
+	MemorySHA256 string  `json:"memory_sha256,omitempty"`
+}
+
+func (s *summary) fill(end *vmapi.WaitResp, cause error) {
+	s.Outcome, s.Message, s.Counters = string(end.Outcome), end.Message, end.Stats
+	switch {
+	case end.Outcome != vmapi.Stopped:
+	case errors.Is(cause, errTimeout):
+		s.Outcome = "timeout"
+	case errors.Is(cause, errLeft):
+		s.Outcome = "left"
+	}
+	if end.Stats.CPUSeconds > 0 {
+		s.MIPS = float64(end.Stats.Instructions) / end.Stats.CPUSeconds / 1e6
+	}
+}
+
+// request opens every file and checks what can be checked here. The request
+// holds the descriptors, also when there is an error.
+func (f *bootFlags) request() (*vmapi.BootReq, error) {
+	req := &vmapi.BootReq{Engine: f.engine, CPUs: f.cpus, Cmdline: f.cmdline, Console: vmapi.Console(f.console)}
+	if f.kernel == "" {
+		return req, usagef("cannot boot without a kernel: give --kernel FILE")
+	}
+	if req.Console != vmapi.HVC0 && req.Console != vmapi.TTYAMA0 {
+		return req, usagef("cannot use console %q: choose hvc0 or ttyAMA0", f.console)
+	}
+	if f.cpus < 1 {
+		return req, usagef("cannot boot with %d vCPUs: give at least 1", f.cpus)
+	}
+	size, err := units.RAMInBytes(f.memory)
+	if err != nil || size <= 0 {
+		return req, usagef("cannot read %q as a memory size: write 512MiB or 2GiB", f.memory)
+	}
+	req.Memory = uint64(size)
+	if req.Kernel, err = attach(&req.Files, "kernel", f.kernel); err != nil {
+		return req, err
+	}
+	if f.initrd != "" {
+		if req.Initrd, err = attach(&req.Files, "initrd", f.initrd); err != nil {
+			return req, err
+		}
+	}
+	for _, spec := range f.disks {
+		disk, err := openDisk(&req.Files, spec)
+		if err != nil {
+			return req, err
+		}
+		req.Disks = append(req.Disks, disk)
+	}
+	return req, nil
+}
+
+// attach opens a file for reading.
+func attach(files *ipc.Files, what, path string) (ipc.FD, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read the %s: %w", what, err)
+	}
+	fd := files.Attach(file)
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("cannot read the %s: %w", what, err)
+	case !info.Mode().IsRegular():
+		return 0, fmt.Errorf("cannot read the %s: %s is not a regular file", what, path)
+	case info.Size() == 0:
+		return 0, fmt.Errorf("cannot read the %s: %s is empty", what, path)
+	}
+	return fd, nil
+}
