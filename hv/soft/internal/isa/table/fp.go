@@ -1,0 +1,4 @@
+package table
+
+// fpRows adds the scalar floating-point rows.
+func fpRows(t *Table) {}
