@@ -11,6 +11,7 @@ require golang.org/x/sys v0.49.0
 require (
 	github.com/docker/go-units v0.5.0
 	github.com/spf13/cobra v1.10.2
+	golang.org/x/arch v0.32.0
 	golang.org/x/term v0.47.0
 )
 
