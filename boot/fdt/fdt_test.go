@@ -62,7 +62,7 @@ func TestDTC(t *testing.T) {
 	dts := run(t, b, dtc, "-I", "dtb", "-O", "dts")
 	for _, want := range []string{
 		"/memreserve/\t0x0000000000001000 0x0000000000002000;",
-		`compatible = "arcbox,virt", "linux,dummy-virt";`,
+		`compatible = "arcbox,virt\0linux,dummy-virt";`,
 		"reg = <0x00 0x40000000 0x00 0x10000000>;",
 		"odd-length = [01 02 03];",
 		"ranges;",
