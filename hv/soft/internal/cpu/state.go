@@ -5,6 +5,8 @@
 // A State belongs to the goroutine that runs the vCPU.
 package cpu
 
+import "github.com/arcboxlabs/arcbox-go/hv/soft/internal/simd"
+
 // Indexes into State.X beyond X0 to X30.
 const (
 	ZR   = 31 // reads as zero; nothing writes it
@@ -23,7 +25,7 @@ type State struct {
 	// FPCR and FPSR hold architectural bits only.
 	FPCR, FPSR uint64
 	// V is indexed by a uint8; only 0 to 31 are used. The low half comes first.
-	V [256][2]uint64
+	V [256]simd.Vec
 }
 
 // Test says whether condition cond (0 to 15, as encoded) holds.

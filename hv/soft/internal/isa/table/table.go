@@ -9,7 +9,7 @@
 // cpu.State), and i, the *isa.Op being executed. Placeholders:
 //
 //	$d $n $m $a     the general register that i.Rd, i.Rn, i.Rm, i.Ra name, a uint64
-//	$vd $vn $vm $va the vector register of that number, a [2]uint64, low half first
+//	$vd $vn $vm $va the vector register of that number, a simd.Vec, low half first
 //	$sh $cond       i.Sh, i.Cond, uint8 each: whatever the decoder put there
 //	$imm $jmm       i.Imm, i.Imm2, uint64 each
 //

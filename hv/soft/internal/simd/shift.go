@@ -1,0 +1,176 @@
+package simd
+
+// Shifts by an immediate take it as the number of bits: 0 to size-1 to the
+// left, 1 to size to the right.
+
+// Shl, and Sli which keeps the bits of d that the shift would fill.
+func Shl(d, n *Vec, s Shape, sh uint) {
+	l := s.lanes()
+	d.put(s, l.shl(n[0], sh), l.shl(n[1], sh))
+}
+
+func Sli(d, n *Vec, s Shape, sh uint) {
+	l := s.lanes()
+	m := l.shl(^uint64(0), sh)
+	d.put(s, choose(m, n[0]<<sh, d[0]), choose(m, n[1]<<sh, d[1]))
+}
+
+func Sri(d, n *Vec, s Shape, sh uint) {
+	l := s.lanes()
+	m := l.shr(^uint64(0), sh)
+	d.put(s, choose(m, n[0]>>sh, d[0]), choose(m, n[1]>>sh, d[1]))
+}
+
+func Ushr(d, n *Vec, s Shape, sh uint) {
+	l := s.lanes()
+	d.put(s, l.shr(n[0], sh), l.shr(n[1], sh))
+}
+
+func Sshr(d, n *Vec, s Shape, sh uint) {
+	l := s.lanes()
+	d.put(s, l.sar(n[0], sh), l.sar(n[1], sh))
+}
+
+// Urshr and Srshr add the last bit dropped: they round half up.
+func Urshr(d, n *Vec, s Shape, sh uint) {
+	l := s.lanes()
+	d.put(s, l.add(l.shr(n[0], sh), l.rounding(n[0], sh)), l.add(l.shr(n[1], sh), l.rounding(n[1], sh)))
+}
+
+func Srshr(d, n *Vec, s Shape, sh uint) {
+	l := s.lanes()
+	d.put(s, l.add(l.sar(n[0], sh), l.rounding(n[0], sh)), l.add(l.sar(n[1], sh), l.rounding(n[1], sh)))
+}
+
+// accumulate adds a shifted register to d.
+func accumulate(d, n *Vec, s Shape, sh uint, f func(d, n *Vec, s Shape, sh uint)) {
+	var t Vec
+	f(&t, n, s, sh)
+	Add(d, d, &t, s)
+}
+
+func Usra(d, n *Vec, s Shape, sh uint)  { accumulate(d, n, s, sh, Ushr) }
+func Ssra(d, n *Vec, s Shape, sh uint)  { accumulate(d, n, s, sh, Sshr) }
+func Ursra(d, n *Vec, s Shape, sh uint) { accumulate(d, n, s, sh, Urshr) }
+func Srsra(d, n *Vec, s Shape, sh uint) { accumulate(d, n, s, sh, Srshr) }
+
+// Sshll and Ushll shift the narrow elements left into wide ones.
+func Sshll(d, n *Vec, s Shape, sh uint) { r := extend(n, s, true); Shl(d, &r, s.double(), sh) }
+func Ushll(d, n *Vec, s Shape, sh uint) { r := extend(n, s, false); Shl(d, &r, s.double(), sh) }
+
+// Narrowing shifts; the immediate is at most the size of the narrow element.
+func Shrn(d, n *Vec, s Shape, sh uint) {
+	l := s.double().lanes()
+	narrow(d, Vec{l.shr(n[0], sh), l.shr(n[1], sh)}, s)
+}
+
+func Rshrn(d, n *Vec, s Shape, sh uint) {
+	var t Vec
+	Urshr(&t, n, s.double(), sh)
+	narrow(d, t, s)
+}
+
+func Sqshrn(d, n *Vec, s Shape, sh uint) uint64   { return shiftNarrow(d, n, s, sh, Sshr, Sqxtn) }
+func Sqrshrn(d, n *Vec, s Shape, sh uint) uint64  { return shiftNarrow(d, n, s, sh, Srshr, Sqxtn) }
+func Sqshrun(d, n *Vec, s Shape, sh uint) uint64  { return shiftNarrow(d, n, s, sh, Sshr, Sqxtun) }
+func Sqrshrun(d, n *Vec, s Shape, sh uint) uint64 { return shiftNarrow(d, n, s, sh, Srshr, Sqxtun) }
+func Uqshrn(d, n *Vec, s Shape, sh uint) uint64   { return shiftNarrow(d, n, s, sh, Ushr, Uqxtn) }
+func Uqrshrn(d, n *Vec, s Shape, sh uint) uint64  { return shiftNarrow(d, n, s, sh, Urshr, Uqxtn) }
+
+func shiftNarrow(d, n *Vec, s Shape, sh uint, shift func(d, n *Vec, s Shape, sh uint), take func(d, n *Vec, s Shape) uint64) uint64 {
+	var t Vec
+	shift(&t, n, s.double(), sh)
+	return take(d, &t, s)
+}
+
+// Saturating left shifts by an immediate. Sqshlu takes signed elements to
+// unsigned ones.
+func SqshlImm(d, n *Vec, s Shape, sh uint) uint64 { return Sqshl(d, n, all(s, sh), s) }
+func UqshlImm(d, n *Vec, s Shape, sh uint) uint64 { return Uqshl(d, n, all(s, sh), s) }
+
+func Sqshlu(d, n *Vec, s Shape, sh uint) uint64 {
+	l := s.lanes()
+	neg := Vec{l.sign(n[0]), l.sign(n[1])}
+	pos := Vec{n[0] &^ neg[0], n[1] &^ neg[1]}
+	k := keep[s&15]
+	return qc(neg[0]&k[0]|neg[1]&k[1]) | Uqshl(d, &pos, all(s, sh), s)
+}
+
+// all is a register with x in every element.
+func all(s Shape, x uint) *Vec {
+	r := lsbs[s.size()] * uint64(x)
+	return &Vec{r, r}
+}
+
+// Shifts by a register: the signed low byte of each element of m is the shift
+// to the left, or to the right when negative.
+func Sshl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, true, false, false) }
+func Ushl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, false, false, false) }
+func Srshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, true, true, false) }
+func Urshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, false, true, false) }
+func Sqshl(d, n, m *Vec, s Shape) uint64  { return shiftEach(d, n, m, s, true, false, true) }
+func Uqshl(d, n, m *Vec, s Shape) uint64  { return shiftEach(d, n, m, s, false, false, true) }
+func Sqrshl(d, n, m *Vec, s Shape) uint64 { return shiftEach(d, n, m, s, true, true, true) }
+func Uqrshl(d, n, m *Vec, s Shape) uint64 { return shiftEach(d, n, m, s, false, true, true) }
+
+func shiftEach(d, n, m *Vec, s Shape, signed, round, sat bool) uint64 {
+	var r Vec
+	var any uint64
+	size := s.size()
+	for i := range s.count() {
+		sh := int(int8(m.Lane(size, i)))
+		var x, over uint64
+		switch {
+		case sh < 0 && signed:
+			x = uint64(sarRound(n.signed(size, i), uint(-sh), round))
+		case sh < 0:
+			x = shrRound(n.Lane(size, i), uint(-sh), round)
+		case !sat:
+			x = n.Lane(size, i) << sh
+		case signed:
+			x, over = shlSigned(n.signed(size, i), uint(sh), size)
+		default:
+			x, over = shlUnsigned(n.Lane(size, i), uint(sh), size)
+		}
+		r.SetLane(size, i, x)
+		any |= over
+	}
+	*d = r
+	return qc(any)
+}
+
+// sarRound and shrRound shift right by n, at least 1, and may add the last bit
+// that is dropped. Go's shifts by 64 and more do what the architecture's do.
+func sarRound(x int64, n uint, round bool) int64 {
+	if round {
+		return x>>n + x>>(n-1)&1
+	}
+	return x >> n
+}
+
+func shrRound(x uint64, n uint, round bool) uint64 {
+	if round {
+		return x>>n + x>>(n-1)&1
+	}
+	return x >> n
+}
+
+// shlSigned and shlUnsigned shift an element left by n. If bits that matter
+// get lost, over is 1 and the result the bound.
+func shlSigned(x int64, n, size uint) (r, over uint64) {
+	up := 64 - 8<<size
+	t := x << up
+	if t<<n>>n == t && (n < 64 || x == 0) {
+		return uint64(t << n >> up), 0
+	}
+	return uint64(x>>63) ^ ones[size]>>1, 1
+}
+
+func shlUnsigned(x uint64, n, size uint) (r, over uint64) {
+	up := 64 - 8<<size
+	t := x << up
+	if t<<n>>n == t {
+		return t << n >> up, 0
+	}
+	return ones[size], 1
+}
