@@ -5,7 +5,10 @@
 // A State belongs to the goroutine that runs the vCPU.
 package cpu
 
-import "github.com/arcboxlabs/arcbox-go/hv/soft/internal/simd"
+import (
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/float"
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/simd"
+)
 
 // Indexes into State.X beyond X0 to X30.
 const (
@@ -23,7 +26,7 @@ type State struct {
 	NF, ZF, CF, VF uint64
 	PC             uint64
 	// FPCR and FPSR hold architectural bits only.
-	FPCR, FPSR uint64
+	float.Env
 	// V is indexed by a uint8; only 0 to 31 are used. The low half comes first.
 	V [256]simd.Vec
 }

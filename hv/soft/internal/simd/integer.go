@@ -1,5 +1,7 @@
 package simd
 
+import "github.com/arcboxlabs/arcbox-go/hv/soft/internal/float"
+
 // Three registers, or two, of the same element size.
 
 // And, Bic, Orr, Orn and Eor are bitwise.
@@ -106,7 +108,7 @@ func Cnt(d, n *Vec, s Shape) { both(d, n, n, s, lanes.cnt) }
 
 // saturate is both for operations that can saturate. Elements that the shape
 // leaves out do not count: their saturation is masked.
-func saturate(d, n, m *Vec, s Shape, f func(l lanes, a, b uint64) (r, sat uint64)) uint64 {
+func saturate(d, n, m *Vec, s Shape, f func(l lanes, a, b uint64) (r, sat uint64)) uint32 {
 	l, k := s.lanes(), &keep[s&15]
 	lo, sat0 := f(l, n[0], m[0])
 	hi, sat1 := f(l, n[1], m[1])
@@ -115,26 +117,26 @@ func saturate(d, n, m *Vec, s Shape, f func(l lanes, a, b uint64) (r, sat uint64
 }
 
 // qc is QC unless sat is 0.
-func qc(sat uint64) uint64 { return (sat | -sat) >> 63 * QC }
+func qc(sat uint64) uint32 { return uint32((sat|-sat)>>63) * QC }
 
-func Sqadd(d, n, m *Vec, s Shape) uint64 { return saturate(d, n, m, s, lanes.sqadd) }
-func Sqsub(d, n, m *Vec, s Shape) uint64 { return saturate(d, n, m, s, lanes.sqsub) }
-func Uqadd(d, n, m *Vec, s Shape) uint64 { return saturate(d, n, m, s, lanes.uqadd) }
-func Uqsub(d, n, m *Vec, s Shape) uint64 { return saturate(d, n, m, s, lanes.uqsub) }
-func Sqneg(d, n *Vec, s Shape) uint64    { return saturate(d, n, n, s, lanes.sqneg) }
-func Sqabs(d, n *Vec, s Shape) uint64    { return saturate(d, n, n, s, lanes.sqabs) }
+func Sqadd(d, n, m *Vec, s Shape) uint32 { return saturate(d, n, m, s, lanes.sqadd) }
+func Sqsub(d, n, m *Vec, s Shape) uint32 { return saturate(d, n, m, s, lanes.sqsub) }
+func Uqadd(d, n, m *Vec, s Shape) uint32 { return saturate(d, n, m, s, lanes.uqadd) }
+func Uqsub(d, n, m *Vec, s Shape) uint32 { return saturate(d, n, m, s, lanes.uqsub) }
+func Sqneg(d, n *Vec, s Shape) uint32    { return saturate(d, n, n, s, lanes.sqneg) }
+func Sqabs(d, n *Vec, s Shape) uint32    { return saturate(d, n, n, s, lanes.sqabs) }
 
 // Suqadd adds unsigned n to signed d, Usqadd signed n to unsigned d.
-func Suqadd(d, n *Vec, s Shape) uint64 { return saturate(d, d, n, s, lanes.suqadd) }
-func Usqadd(d, n *Vec, s Shape) uint64 { return saturate(d, d, n, s, lanes.usqadd) }
+func Suqadd(d, n *Vec, s Shape) uint32 { return saturate(d, d, n, s, lanes.suqadd) }
+func Usqadd(d, n *Vec, s Shape) uint32 { return saturate(d, d, n, s, lanes.usqadd) }
 
 // Sqdmulh keeps the high half of twice the product, Sqrdmulh rounded.
-func Sqdmulh(d, n, m *Vec, s Shape) uint64  { return mulHigh(d, n, m, s, 0) }
-func Sqrdmulh(d, n, m *Vec, s Shape) uint64 { return mulHigh(d, n, m, s, 1) }
+func Sqdmulh(d, n, m *Vec, s Shape) uint32  { return mulHigh(d, n, m, s, 0) }
+func Sqrdmulh(d, n, m *Vec, s Shape) uint32 { return mulHigh(d, n, m, s, 1) }
 
 // mulHigh adds half a unit of the result, scaled by round, before it drops
 // the low half. Only the square of the least number saturates.
-func mulHigh(d, n, m *Vec, s Shape, round int64) uint64 {
+func mulHigh(d, n, m *Vec, s Shape, round int64) uint32 {
 	var r Vec
 	var sat uint64
 	size, bits := s.size(), 8<<s.size()
@@ -151,37 +153,13 @@ func mulHigh(d, n, m *Vec, s Shape, round int64) uint64 {
 	return qc(sat)
 }
 
-// Urecpe estimates 1/n and Ursqrte 1/sqrt(n) of fractions below 1 (Arm ARM,
-// UnsignedRecipEstimate and UnsignedRSqrtEstimate); elements are words.
-func Urecpe(d, n *Vec, s Shape) {
-	both(d, n, n, s, func(l lanes, a, _ uint64) uint64 { return l.each(a, urecpe) })
-}
+// Urecpe estimates 1/n and Ursqrte 1/sqrt(n) of fractions below 1; elements
+// are words.
+func Urecpe(d, n *Vec, s Shape)  { words32(d, n, s, float.RecipEstimateU32) }
+func Ursqrte(d, n *Vec, s Shape) { words32(d, n, s, float.RSqrtEstimateU32) }
 
-func Ursqrte(d, n *Vec, s Shape) {
-	both(d, n, n, s, func(l lanes, a, _ uint64) uint64 { return l.each(a, ursqrte) })
-}
-
-func urecpe(x uint64) uint64 {
-	if x>>31 == 0 {
-		return 1<<32 - 1
-	}
-	a := x>>23<<1 + 1 // the operand in units of 1/1024, in the middle of its step
-	return ((1<<19/a + 1) >> 1) << 23
-}
-
-func ursqrte(x uint64) uint64 {
-	if x>>30 == 0 {
-		return 1<<32 - 1
-	}
-	a := x >> 23 // 9 bits
-	if a < 256 {
-		a = a<<1 + 1
-	} else {
-		a = (a>>1<<1 + 1) << 1
-	}
-	b := uint64(512)
-	for a*(b+1)*(b+1) < 1<<28 {
-		b++
-	}
-	return ((b + 1) >> 1) << 23
+func words32(d, n *Vec, s Shape, f func(uint32) uint32) {
+	both(d, n, n, s, func(l lanes, a, _ uint64) uint64 {
+		return l.each(a, func(x uint64) uint64 { return uint64(f(uint32(x))) })
+	})
 }

@@ -19,23 +19,23 @@ const (
 // are the elements of n, m and the old destination.
 type reference struct {
 	name    string
-	run     func(d, n, m *Vec, s Shape) uint64
+	run     func(d, n, m *Vec, s Shape) uint32
 	a, b, d bool // which of them are signed
 	limit   limit
 	want    func(a, b, d *big.Int, bits uint) *big.Int
 }
 
 // plain makes an operation that cannot saturate one that says so.
-func plain(f func(d, n, m *Vec, s Shape)) func(d, n, m *Vec, s Shape) uint64 {
-	return func(d, n, m *Vec, s Shape) uint64 { f(d, n, m, s); return 0 }
+func plain(f func(d, n, m *Vec, s Shape)) func(d, n, m *Vec, s Shape) uint32 {
+	return func(d, n, m *Vec, s Shape) uint32 { f(d, n, m, s); return 0 }
 }
 
-func unary(f func(d, n *Vec, s Shape)) func(d, n, m *Vec, s Shape) uint64 {
-	return func(d, n, _ *Vec, s Shape) uint64 { f(d, n, s); return 0 }
+func unary(f func(d, n *Vec, s Shape)) func(d, n, m *Vec, s Shape) uint32 {
+	return func(d, n, _ *Vec, s Shape) uint32 { f(d, n, s); return 0 }
 }
 
-func unarySat(f func(d, n *Vec, s Shape) uint64) func(d, n, m *Vec, s Shape) uint64 {
-	return func(d, n, _ *Vec, s Shape) uint64 { return f(d, n, s) }
+func unarySat(f func(d, n *Vec, s Shape) uint32) func(d, n, m *Vec, s Shape) uint32 {
+	return func(d, n, _ *Vec, s Shape) uint32 { return f(d, n, s) }
 }
 
 var (
@@ -192,7 +192,7 @@ func TestElementsMatchUnboundedIntegers(t *testing.T) {
 func check(t *testing.T, ref reference, s Shape, d, n, m Vec) {
 	t.Helper()
 	var want Vec
-	var wantQC uint64
+	var wantQC uint32
 	for i := range s.count() {
 		x := ref.want(element(&n, s, i, ref.a), element(&m, s, i, ref.b), element(&d, s, i, ref.d), 8<<s.size())
 		e, over := fit(x, 8<<s.size(), ref.limit)

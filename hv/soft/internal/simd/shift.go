@@ -70,14 +70,14 @@ func Rshrn(d, n *Vec, s Shape, sh uint) {
 	narrow(d, t, s)
 }
 
-func Sqshrn(d, n *Vec, s Shape, sh uint) uint64   { return shiftNarrow(d, n, s, sh, Sshr, Sqxtn) }
-func Sqrshrn(d, n *Vec, s Shape, sh uint) uint64  { return shiftNarrow(d, n, s, sh, Srshr, Sqxtn) }
-func Sqshrun(d, n *Vec, s Shape, sh uint) uint64  { return shiftNarrow(d, n, s, sh, Sshr, Sqxtun) }
-func Sqrshrun(d, n *Vec, s Shape, sh uint) uint64 { return shiftNarrow(d, n, s, sh, Srshr, Sqxtun) }
-func Uqshrn(d, n *Vec, s Shape, sh uint) uint64   { return shiftNarrow(d, n, s, sh, Ushr, Uqxtn) }
-func Uqrshrn(d, n *Vec, s Shape, sh uint) uint64  { return shiftNarrow(d, n, s, sh, Urshr, Uqxtn) }
+func Sqshrn(d, n *Vec, s Shape, sh uint) uint32   { return shiftNarrow(d, n, s, sh, Sshr, Sqxtn) }
+func Sqrshrn(d, n *Vec, s Shape, sh uint) uint32  { return shiftNarrow(d, n, s, sh, Srshr, Sqxtn) }
+func Sqshrun(d, n *Vec, s Shape, sh uint) uint32  { return shiftNarrow(d, n, s, sh, Sshr, Sqxtun) }
+func Sqrshrun(d, n *Vec, s Shape, sh uint) uint32 { return shiftNarrow(d, n, s, sh, Srshr, Sqxtun) }
+func Uqshrn(d, n *Vec, s Shape, sh uint) uint32   { return shiftNarrow(d, n, s, sh, Ushr, Uqxtn) }
+func Uqrshrn(d, n *Vec, s Shape, sh uint) uint32  { return shiftNarrow(d, n, s, sh, Urshr, Uqxtn) }
 
-func shiftNarrow(d, n *Vec, s Shape, sh uint, shift func(d, n *Vec, s Shape, sh uint), take func(d, n *Vec, s Shape) uint64) uint64 {
+func shiftNarrow(d, n *Vec, s Shape, sh uint, shift func(d, n *Vec, s Shape, sh uint), take func(d, n *Vec, s Shape) uint32) uint32 {
 	var t Vec
 	shift(&t, n, s.double(), sh)
 	return take(d, &t, s)
@@ -85,10 +85,10 @@ func shiftNarrow(d, n *Vec, s Shape, sh uint, shift func(d, n *Vec, s Shape, sh 
 
 // Saturating left shifts by an immediate. Sqshlu takes signed elements to
 // unsigned ones.
-func SqshlImm(d, n *Vec, s Shape, sh uint) uint64 { return Sqshl(d, n, all(s, sh), s) }
-func UqshlImm(d, n *Vec, s Shape, sh uint) uint64 { return Uqshl(d, n, all(s, sh), s) }
+func SqshlImm(d, n *Vec, s Shape, sh uint) uint32 { return Sqshl(d, n, all(s, sh), s) }
+func UqshlImm(d, n *Vec, s Shape, sh uint) uint32 { return Uqshl(d, n, all(s, sh), s) }
 
-func Sqshlu(d, n *Vec, s Shape, sh uint) uint64 {
+func Sqshlu(d, n *Vec, s Shape, sh uint) uint32 {
 	l := s.lanes()
 	neg := Vec{l.sign(n[0]), l.sign(n[1])}
 	pos := Vec{n[0] &^ neg[0], n[1] &^ neg[1]}
@@ -108,12 +108,12 @@ func Sshl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, true, false, f
 func Ushl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, false, false, false) }
 func Srshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, true, true, false) }
 func Urshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, false, true, false) }
-func Sqshl(d, n, m *Vec, s Shape) uint64  { return shiftEach(d, n, m, s, true, false, true) }
-func Uqshl(d, n, m *Vec, s Shape) uint64  { return shiftEach(d, n, m, s, false, false, true) }
-func Sqrshl(d, n, m *Vec, s Shape) uint64 { return shiftEach(d, n, m, s, true, true, true) }
-func Uqrshl(d, n, m *Vec, s Shape) uint64 { return shiftEach(d, n, m, s, false, true, true) }
+func Sqshl(d, n, m *Vec, s Shape) uint32  { return shiftEach(d, n, m, s, true, false, true) }
+func Uqshl(d, n, m *Vec, s Shape) uint32  { return shiftEach(d, n, m, s, false, false, true) }
+func Sqrshl(d, n, m *Vec, s Shape) uint32 { return shiftEach(d, n, m, s, true, true, true) }
+func Uqrshl(d, n, m *Vec, s Shape) uint32 { return shiftEach(d, n, m, s, false, true, true) }
 
-func shiftEach(d, n, m *Vec, s Shape, signed, round, sat bool) uint64 {
+func shiftEach(d, n, m *Vec, s Shape, signed, round, sat bool) uint32 {
 	var r Vec
 	var any uint64
 	size := s.size()

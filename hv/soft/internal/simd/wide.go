@@ -54,19 +54,19 @@ func Usubw(d, n, m *Vec, s Shape) { wide(d, n, m, s, false, Sub) }
 
 // Sqdmull doubles the product; Sqdmlal and Sqdmlsl saturate twice, once in
 // the doubling and once in the sum.
-func Sqdmull(d, n, m *Vec, s Shape) uint64 {
+func Sqdmull(d, n, m *Vec, s Shape) uint32 {
 	var p Vec
 	Smull(&p, n, m, s)
 	return Sqadd(d, &p, &p, s.double())
 }
 
-func Sqdmlal(d, n, m *Vec, s Shape) uint64 {
+func Sqdmlal(d, n, m *Vec, s Shape) uint32 {
 	var p Vec
 	sat := Sqdmull(&p, n, m, s)
 	return sat | Sqadd(d, d, &p, s.double())
 }
 
-func Sqdmlsl(d, n, m *Vec, s Shape) uint64 {
+func Sqdmlsl(d, n, m *Vec, s Shape) uint32 {
 	var p Vec
 	sat := Sqdmull(&p, n, m, s)
 	return sat | Sqsub(d, d, &p, s.double())
@@ -132,7 +132,7 @@ func highNarrow(d, n, m *Vec, s Shape, round bool, f func(d, n, m *Vec, s Shape)
 
 // clamp is one step of a saturating narrowing: the elements of wide, signed or
 // not, limited to the numbers that fit the narrow elements of d.
-func clamp(d *Vec, wide *Vec, s Shape, min, max func(l lanes, a, b uint64) uint64, lo, hi uint64) uint64 {
+func clamp(d *Vec, wide *Vec, s Shape, min, max func(l lanes, a, b uint64) uint64, lo, hi uint64) uint32 {
 	w := s.double()
 	l := w.lanes()
 	r := Vec{
@@ -147,16 +147,16 @@ func clamp(d *Vec, wide *Vec, s Shape, min, max func(l lanes, a, b uint64) uint6
 
 // Sqxtn narrows signed to signed, Uqxtn unsigned to unsigned, Sqxtun signed
 // to unsigned.
-func Sqxtn(d, n *Vec, s Shape) uint64 {
+func Sqxtn(d, n *Vec, s Shape) uint32 {
 	top := ones[s.size()] >> 1
 	return clamp(d, n, s, lanes.smin, lanes.smax, ^top, top)
 }
 
-func Uqxtn(d, n *Vec, s Shape) uint64 {
+func Uqxtn(d, n *Vec, s Shape) uint32 {
 	return clamp(d, n, s, lanes.umin, lanes.umax, 0, ones[s.size()])
 }
 
-func Sqxtun(d, n *Vec, s Shape) uint64 {
+func Sqxtun(d, n *Vec, s Shape) uint32 {
 	return clamp(d, n, s, lanes.smin, lanes.smax, 0, ones[s.size()])
 }
 

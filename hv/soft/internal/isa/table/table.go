@@ -21,8 +21,8 @@
 //
 // A body may call methods of cpu.State (c.Test($cond), c.SetFlags(nzcv)) and
 // functions of the packages float and simd by those names: the generator
-// imports what bodies mention. FP code reads c.FPCR and ORs into c.FPSR. A
-// write to a scalar register zeroes the rest: $vd = [2]uint64{x, 0}.
+// imports what bodies mention. FP code passes on &c.Env, which has FPCR and
+// FPSR. A write to a scalar register zeroes the rest: $vd = simd.Vec{x, 0}.
 //
 // Floating-point scalar rows are in fp.go with isa/decode_fp.go, Advanced SIMD
 // and cryptographic rows in simd.go with isa/decode_simd.go. Rows added by
