@@ -3,7 +3,9 @@
 package exec
 
 import (
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/float"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/simd"
 )
 
 // runFP executes one operation of that group.
@@ -15,5 +17,553 @@ func (c *Core) runFP(i *isa.Op) {
 // runSIMD executes one operation of that group.
 func (c *Core) runSIMD(i *isa.Op) {
 	switch i.Code {
+	case isa.OpVAND:
+		simd.And(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVORR:
+		simd.Orr(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVEOR:
+		simd.Eor(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVADD:
+		simd.Add(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSUB:
+		simd.Sub(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVCMEQ:
+		simd.Cmeq(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVCMHI:
+		simd.Cmhi(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVCMHS:
+		simd.Cmhs(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVCMGT:
+		simd.Cmgt(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVCMGE:
+		simd.Cmge(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVCMTST:
+		simd.Cmtst(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVADDP:
+		simd.Addp(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUMAXP:
+		simd.Umaxp(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUMINP:
+		simd.Uminp(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVBIC:
+		simd.Bic(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVORN:
+		simd.Orn(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVBSL:
+		simd.Bsl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVBIT:
+		simd.Bit(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVBIF:
+		simd.Bif(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSMAX:
+		simd.Smax(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSMIN:
+		simd.Smin(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUMAX:
+		simd.Umax(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUMIN:
+		simd.Umin(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSMAXP:
+		simd.Smaxp(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSMINP:
+		simd.Sminp(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSHADD:
+		simd.Shadd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSHSUB:
+		simd.Shsub(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSRHADD:
+		simd.Srhadd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUHADD:
+		simd.Uhadd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUHSUB:
+		simd.Uhsub(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVURHADD:
+		simd.Urhadd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSABD:
+		simd.Sabd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUABD:
+		simd.Uabd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSABA:
+		simd.Saba(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUABA:
+		simd.Uaba(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVMUL:
+		simd.Mul(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVMLA:
+		simd.Mla(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVMLS:
+		simd.Mls(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVPMUL:
+		simd.Pmul(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSSHL:
+		simd.Sshl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUSHL:
+		simd.Ushl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSRSHL:
+		simd.Srshl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVURSHL:
+		simd.Urshl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSADDL:
+		simd.Saddl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUADDL:
+		simd.Uaddl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSSUBL:
+		simd.Ssubl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUSUBL:
+		simd.Usubl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSABDL:
+		simd.Sabdl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUABDL:
+		simd.Uabdl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSABAL:
+		simd.Sabal(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUABAL:
+		simd.Uabal(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSMULL:
+		simd.Smull(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUMULL:
+		simd.Umull(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSMLAL:
+		simd.Smlal(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUMLAL:
+		simd.Umlal(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSMLSL:
+		simd.Smlsl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUMLSL:
+		simd.Umlsl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSADDW:
+		simd.Saddw(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUADDW:
+		simd.Uaddw(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSSUBW:
+		simd.Ssubw(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUSUBW:
+		simd.Usubw(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVADDHN:
+		simd.Addhn(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSUBHN:
+		simd.Subhn(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVRADDHN:
+		simd.Raddhn(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVRSUBHN:
+		simd.Rsubhn(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVPMULL:
+		simd.Pmull(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQADD:
+		c.FPSR |= simd.Sqadd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQSUB:
+		c.FPSR |= simd.Sqsub(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUQADD:
+		c.FPSR |= simd.Uqadd(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUQSUB:
+		c.FPSR |= simd.Uqsub(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQSHL:
+		c.FPSR |= simd.Sqshl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUQSHL:
+		c.FPSR |= simd.Uqshl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQRSHL:
+		c.FPSR |= simd.Sqrshl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUQRSHL:
+		c.FPSR |= simd.Uqrshl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQDMULH:
+		c.FPSR |= simd.Sqdmulh(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQRDMULH:
+		c.FPSR |= simd.Sqrdmulh(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQDMULL:
+		c.FPSR |= simd.Sqdmull(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQDMLAL:
+		c.FPSR |= simd.Sqdmlal(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQDMLSL:
+		c.FPSR |= simd.Sqdmlsl(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVMULElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Mul(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVMLAElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Mla(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVMLSElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Mls(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSMULLElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Smull(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVUMULLElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Umull(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSMLALElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Smlal(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVUMLALElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Umlal(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSMLSLElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Smlsl(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVUMLSLElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Umlsl(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSQDMULHElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		c.FPSR |= simd.Sqdmulh(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSQRDMULHElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		c.FPSR |= simd.Sqrdmulh(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSQDMULLElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		c.FPSR |= simd.Sqdmull(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSQDMLALElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		c.FPSR |= simd.Sqdmlal(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSQDMLSLElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		c.FPSR |= simd.Sqdmlsl(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVNOT:
+		simd.Not(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVABS:
+		simd.Abs(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVNEG:
+		simd.Neg(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCLZ:
+		simd.Clz(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCLS:
+		simd.Cls(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCNT:
+		simd.Cnt(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVRBIT:
+		simd.Rbit(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVREV16:
+		simd.Rev16(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVREV32:
+		simd.Rev32(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVREV64:
+		simd.Rev64(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCMGTZero:
+		simd.CmgtZero(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCMGEZero:
+		simd.CmgeZero(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCMEQZero:
+		simd.CmeqZero(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCMLEZero:
+		simd.CmleZero(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVCMLTZero:
+		simd.CmltZero(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSADDLP:
+		simd.Saddlp(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVUADDLP:
+		simd.Uaddlp(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSADALP:
+		simd.Sadalp(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVUADALP:
+		simd.Uadalp(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVXTN:
+		simd.Xtn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSHLL:
+		simd.Shll(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVURECPE:
+		simd.Urecpe(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVURSQRTE:
+		simd.Ursqrte(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSQNEG:
+		c.FPSR |= simd.Sqneg(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSQABS:
+		c.FPSR |= simd.Sqabs(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSUQADD:
+		c.FPSR |= simd.Suqadd(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVUSQADD:
+		c.FPSR |= simd.Usqadd(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSQXTN:
+		c.FPSR |= simd.Sqxtn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVUQXTN:
+		c.FPSR |= simd.Uqxtn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSQXTUN:
+		c.FPSR |= simd.Sqxtun(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVADDV:
+		simd.Addv(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSMAXV:
+		simd.Smaxv(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSMINV:
+		simd.Sminv(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVUMAXV:
+		simd.Umaxv(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVUMINV:
+		simd.Uminv(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSADDLV:
+		simd.Saddlv(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVUADDLV:
+		simd.Uaddlv(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVSHL:
+		simd.Shl(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSLI:
+		simd.Sli(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSRI:
+		simd.Sri(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVUSHR:
+		simd.Ushr(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSSHR:
+		simd.Sshr(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVURSHR:
+		simd.Urshr(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSRSHR:
+		simd.Srshr(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVUSRA:
+		simd.Usra(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSSRA:
+		simd.Ssra(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVURSRA:
+		simd.Ursra(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSRSRA:
+		simd.Srsra(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSSHLL:
+		simd.Sshll(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVUSHLL:
+		simd.Ushll(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSHRN:
+		simd.Shrn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVRSHRN:
+		simd.Rshrn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSQSHLImm:
+		c.FPSR |= simd.SqshlImm(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVUQSHLImm:
+		c.FPSR |= simd.UqshlImm(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSQSHLU:
+		c.FPSR |= simd.Sqshlu(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSQSHRN:
+		c.FPSR |= simd.Sqshrn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSQRSHRN:
+		c.FPSR |= simd.Sqrshrn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSQSHRUN:
+		c.FPSR |= simd.Sqshrun(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVSQRSHRUN:
+		c.FPSR |= simd.Sqrshrun(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVUQSHRN:
+		c.FPSR |= simd.Uqshrn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVUQRSHRN:
+		c.FPSR |= simd.Uqrshrn(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVFADD:
+		simd.Fadd(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFSUB:
+		simd.Fsub(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMUL:
+		simd.Fmul(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMULX:
+		simd.Fmulx(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFDIV:
+		simd.Fdiv(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMAX:
+		simd.Fmax(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMIN:
+		simd.Fmin(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMAXNM:
+		simd.Fmaxnm(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMINNM:
+		simd.Fminnm(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFRECPS:
+		simd.Frecps(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFRSQRTS:
+		simd.Frsqrts(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFABD:
+		simd.Fabd(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMLA:
+		simd.Fmla(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMLS:
+		simd.Fmls(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFCMEQ:
+		simd.Fcmeq(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFCMGE:
+		simd.Fcmge(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFCMGT:
+		simd.Fcmgt(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFACGE:
+		simd.Facge(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFACGT:
+		simd.Facgt(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFADDP:
+		simd.Faddp(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMAXP:
+		simd.Fmaxp(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMINP:
+		simd.Fminp(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMAXNMP:
+		simd.Fmaxnmp(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMINNMP:
+		simd.Fminnmp(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVFMULElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Fmul(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVFMULXElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Fmulx(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVFMLAElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Fmla(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVFMLSElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		simd.Fmls(&c.Env, &c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVFCMEQZero:
+		simd.FcmeqZero(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFCMGEZero:
+		simd.FcmgeZero(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFCMGTZero:
+		simd.FcmgtZero(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFCMLEZero:
+		simd.FcmleZero(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFCMLTZero:
+		simd.FcmltZero(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFSQRT:
+		simd.Fsqrt(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFRECPE:
+		simd.Frecpe(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFRSQRTE:
+		simd.Frsqrte(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFRECPX:
+		simd.Frecpx(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFCVTL:
+		simd.Fcvtl(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFCVTN:
+		simd.Fcvtn(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFCVTXN:
+		simd.Fcvtxn(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFABS:
+		simd.Fabs(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFNEG:
+		simd.Fneg(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVFMAXV:
+		simd.Fmaxv(&c.Env, &c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVFMINV:
+		simd.Fminv(&c.Env, &c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVFMAXNMV:
+		simd.Fmaxnmv(&c.Env, &c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVFMINNMV:
+		simd.Fminnmv(&c.Env, &c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVSCVTF:
+		simd.Scvtf(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVUCVTF:
+		simd.Ucvtf(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVFRINTN:
+		simd.Frint(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), float.TieEven, false)
+	case isa.OpVFCVTNS:
+		simd.Fcvts(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.TieEven)
+	case isa.OpVFCVTNU:
+		simd.Fcvtu(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.TieEven)
+	case isa.OpVFRINTP:
+		simd.Frint(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), float.Up, false)
+	case isa.OpVFCVTPS:
+		simd.Fcvts(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.Up)
+	case isa.OpVFCVTPU:
+		simd.Fcvtu(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.Up)
+	case isa.OpVFRINTM:
+		simd.Frint(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), float.Down, false)
+	case isa.OpVFCVTMS:
+		simd.Fcvts(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.Down)
+	case isa.OpVFCVTMU:
+		simd.Fcvtu(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.Down)
+	case isa.OpVFRINTZ:
+		simd.Frint(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), float.Zero, false)
+	case isa.OpVFCVTZS:
+		simd.Fcvts(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.Zero)
+	case isa.OpVFCVTZU:
+		simd.Fcvtu(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.Zero)
+	case isa.OpVFRINTA:
+		simd.Frint(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), float.TieAway, false)
+	case isa.OpVFCVTAS:
+		simd.Fcvts(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.TieAway)
+	case isa.OpVFCVTAU:
+		simd.Fcvtu(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Imm), float.TieAway)
+	case isa.OpVFRINTI:
+		simd.Frint(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), c.Mode(), false)
+	case isa.OpVFRINTX:
+		simd.Frint(&c.Env, &c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), c.Mode(), true)
+	case isa.OpVUZP1:
+		simd.Uzp1(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVUZP2:
+		simd.Uzp2(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVZIP1:
+		simd.Zip1(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVZIP2:
+		simd.Zip2(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVTRN1:
+		simd.Trn1(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVTRN2:
+		simd.Trn2(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVEXT:
+		simd.Ext(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh), uint(i.Imm))
+	case isa.OpVTBL:
+		simd.Tbl((*[32]simd.Vec)(c.V[:32]), uint(i.Rd), uint(i.Rn), uint(i.Rm), uint(i.Imm), simd.Shape(i.Sh))
+	case isa.OpVTBX:
+		simd.Tbx((*[32]simd.Vec)(c.V[:32]), uint(i.Rd), uint(i.Rn), uint(i.Rm), uint(i.Imm), simd.Shape(i.Sh))
+	case isa.OpVDUP:
+		simd.Dup(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Cond))
+	case isa.OpVDUPGeneral:
+		simd.DupGeneral(&c.V[i.Rd], c.X[i.Rn], simd.Shape(i.Sh))
+	case isa.OpVINS:
+		simd.Ins(&c.V[i.Rd], &c.V[i.Rn], simd.Shape(i.Sh), uint(i.Cond), uint(i.Imm))
+	case isa.OpVINSGeneral:
+		c.V[i.Rd].SetLane(uint(i.Sh), uint(i.Cond), c.X[i.Rn])
+	case isa.OpVUMOV:
+		c.X[i.Rd] = c.V[i.Rn].Lane(uint(i.Sh), uint(i.Cond))
+	case isa.OpVSMOV32:
+		c.X[i.Rd] = uint64(uint32(simd.Smov(&c.V[i.Rn], simd.Shape(i.Sh), uint(i.Cond))))
+	case isa.OpVSMOV64:
+		c.X[i.Rd] = uint64(uint64(simd.Smov(&c.V[i.Rn], simd.Shape(i.Sh), uint(i.Cond))))
+	case isa.OpVMOVI:
+		c.V[i.Rd].Fill(simd.Shape(i.Sh), i.Imm)
+	case isa.OpVORRImm:
+		simd.OrrImm(&c.V[i.Rd], simd.Shape(i.Sh), i.Imm)
+	case isa.OpVBICImm:
+		simd.BicImm(&c.V[i.Rd], simd.Shape(i.Sh), i.Imm)
+	case isa.OpVAESE:
+		simd.Aese(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVAESD:
+		simd.Aesd(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVAESMC:
+		simd.Aesmc(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVAESIMC:
+		simd.Aesimc(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVSHA1H:
+		simd.Sha1h(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVSHA1SU1:
+		simd.Sha1su1(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVSHA256SU0:
+		simd.Sha256su0(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVSHA512SU0:
+		simd.Sha512su0(&c.V[i.Rd], &c.V[i.Rn])
+	case isa.OpVSHA1C:
+		simd.Sha1c(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA1P:
+		simd.Sha1p(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA1M:
+		simd.Sha1m(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA1SU0:
+		simd.Sha1su0(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA256H:
+		simd.Sha256h(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA256H2:
+		simd.Sha256h2(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA256SU1:
+		simd.Sha256su1(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA512H:
+		simd.Sha512h(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA512H2:
+		simd.Sha512h2(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
+	case isa.OpVSHA512SU1:
+		simd.Sha512su1(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm])
 	}
 }

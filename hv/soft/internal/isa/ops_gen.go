@@ -4,20 +4,788 @@ package isa
 
 // Operation codes, in the order of isa/table.
 const (
-	OpUNDEF uint16 = 0
-	OpNOP   uint16 = 1
+	OpUNDEF         uint16 = 0
+	OpNOP           uint16 = 1
+	OpVAND          uint16 = 2
+	OpVORR          uint16 = 3
+	OpVEOR          uint16 = 4
+	OpVADD          uint16 = 5
+	OpVSUB          uint16 = 6
+	OpVCMEQ         uint16 = 7
+	OpVCMHI         uint16 = 8
+	OpVCMHS         uint16 = 9
+	OpVCMGT         uint16 = 10
+	OpVCMGE         uint16 = 11
+	OpVCMTST        uint16 = 12
+	OpVADDP         uint16 = 13
+	OpVUMAXP        uint16 = 14
+	OpVUMINP        uint16 = 15
+	OpVBIC          uint16 = 16
+	OpVORN          uint16 = 17
+	OpVBSL          uint16 = 18
+	OpVBIT          uint16 = 19
+	OpVBIF          uint16 = 20
+	OpVSMAX         uint16 = 21
+	OpVSMIN         uint16 = 22
+	OpVUMAX         uint16 = 23
+	OpVUMIN         uint16 = 24
+	OpVSMAXP        uint16 = 25
+	OpVSMINP        uint16 = 26
+	OpVSHADD        uint16 = 27
+	OpVSHSUB        uint16 = 28
+	OpVSRHADD       uint16 = 29
+	OpVUHADD        uint16 = 30
+	OpVUHSUB        uint16 = 31
+	OpVURHADD       uint16 = 32
+	OpVSABD         uint16 = 33
+	OpVUABD         uint16 = 34
+	OpVSABA         uint16 = 35
+	OpVUABA         uint16 = 36
+	OpVMUL          uint16 = 37
+	OpVMLA          uint16 = 38
+	OpVMLS          uint16 = 39
+	OpVPMUL         uint16 = 40
+	OpVSSHL         uint16 = 41
+	OpVUSHL         uint16 = 42
+	OpVSRSHL        uint16 = 43
+	OpVURSHL        uint16 = 44
+	OpVSADDL        uint16 = 45
+	OpVUADDL        uint16 = 46
+	OpVSSUBL        uint16 = 47
+	OpVUSUBL        uint16 = 48
+	OpVSABDL        uint16 = 49
+	OpVUABDL        uint16 = 50
+	OpVSABAL        uint16 = 51
+	OpVUABAL        uint16 = 52
+	OpVSMULL        uint16 = 53
+	OpVUMULL        uint16 = 54
+	OpVSMLAL        uint16 = 55
+	OpVUMLAL        uint16 = 56
+	OpVSMLSL        uint16 = 57
+	OpVUMLSL        uint16 = 58
+	OpVSADDW        uint16 = 59
+	OpVUADDW        uint16 = 60
+	OpVSSUBW        uint16 = 61
+	OpVUSUBW        uint16 = 62
+	OpVADDHN        uint16 = 63
+	OpVSUBHN        uint16 = 64
+	OpVRADDHN       uint16 = 65
+	OpVRSUBHN       uint16 = 66
+	OpVPMULL        uint16 = 67
+	OpVSQADD        uint16 = 68
+	OpVSQSUB        uint16 = 69
+	OpVUQADD        uint16 = 70
+	OpVUQSUB        uint16 = 71
+	OpVSQSHL        uint16 = 72
+	OpVUQSHL        uint16 = 73
+	OpVSQRSHL       uint16 = 74
+	OpVUQRSHL       uint16 = 75
+	OpVSQDMULH      uint16 = 76
+	OpVSQRDMULH     uint16 = 77
+	OpVSQDMULL      uint16 = 78
+	OpVSQDMLAL      uint16 = 79
+	OpVSQDMLSL      uint16 = 80
+	OpVMULElem      uint16 = 81
+	OpVMLAElem      uint16 = 82
+	OpVMLSElem      uint16 = 83
+	OpVSMULLElem    uint16 = 84
+	OpVUMULLElem    uint16 = 85
+	OpVSMLALElem    uint16 = 86
+	OpVUMLALElem    uint16 = 87
+	OpVSMLSLElem    uint16 = 88
+	OpVUMLSLElem    uint16 = 89
+	OpVSQDMULHElem  uint16 = 90
+	OpVSQRDMULHElem uint16 = 91
+	OpVSQDMULLElem  uint16 = 92
+	OpVSQDMLALElem  uint16 = 93
+	OpVSQDMLSLElem  uint16 = 94
+	OpVNOT          uint16 = 95
+	OpVABS          uint16 = 96
+	OpVNEG          uint16 = 97
+	OpVCLZ          uint16 = 98
+	OpVCLS          uint16 = 99
+	OpVCNT          uint16 = 100
+	OpVRBIT         uint16 = 101
+	OpVREV16        uint16 = 102
+	OpVREV32        uint16 = 103
+	OpVREV64        uint16 = 104
+	OpVCMGTZero     uint16 = 105
+	OpVCMGEZero     uint16 = 106
+	OpVCMEQZero     uint16 = 107
+	OpVCMLEZero     uint16 = 108
+	OpVCMLTZero     uint16 = 109
+	OpVSADDLP       uint16 = 110
+	OpVUADDLP       uint16 = 111
+	OpVSADALP       uint16 = 112
+	OpVUADALP       uint16 = 113
+	OpVXTN          uint16 = 114
+	OpVSHLL         uint16 = 115
+	OpVURECPE       uint16 = 116
+	OpVURSQRTE      uint16 = 117
+	OpVSQNEG        uint16 = 118
+	OpVSQABS        uint16 = 119
+	OpVSUQADD       uint16 = 120
+	OpVUSQADD       uint16 = 121
+	OpVSQXTN        uint16 = 122
+	OpVUQXTN        uint16 = 123
+	OpVSQXTUN       uint16 = 124
+	OpVADDV         uint16 = 125
+	OpVSMAXV        uint16 = 126
+	OpVSMINV        uint16 = 127
+	OpVUMAXV        uint16 = 128
+	OpVUMINV        uint16 = 129
+	OpVSADDLV       uint16 = 130
+	OpVUADDLV       uint16 = 131
+	OpVSHL          uint16 = 132
+	OpVSLI          uint16 = 133
+	OpVSRI          uint16 = 134
+	OpVUSHR         uint16 = 135
+	OpVSSHR         uint16 = 136
+	OpVURSHR        uint16 = 137
+	OpVSRSHR        uint16 = 138
+	OpVUSRA         uint16 = 139
+	OpVSSRA         uint16 = 140
+	OpVURSRA        uint16 = 141
+	OpVSRSRA        uint16 = 142
+	OpVSSHLL        uint16 = 143
+	OpVUSHLL        uint16 = 144
+	OpVSHRN         uint16 = 145
+	OpVRSHRN        uint16 = 146
+	OpVSQSHLImm     uint16 = 147
+	OpVUQSHLImm     uint16 = 148
+	OpVSQSHLU       uint16 = 149
+	OpVSQSHRN       uint16 = 150
+	OpVSQRSHRN      uint16 = 151
+	OpVSQSHRUN      uint16 = 152
+	OpVSQRSHRUN     uint16 = 153
+	OpVUQSHRN       uint16 = 154
+	OpVUQRSHRN      uint16 = 155
+	OpVFADD         uint16 = 156
+	OpVFSUB         uint16 = 157
+	OpVFMUL         uint16 = 158
+	OpVFMULX        uint16 = 159
+	OpVFDIV         uint16 = 160
+	OpVFMAX         uint16 = 161
+	OpVFMIN         uint16 = 162
+	OpVFMAXNM       uint16 = 163
+	OpVFMINNM       uint16 = 164
+	OpVFRECPS       uint16 = 165
+	OpVFRSQRTS      uint16 = 166
+	OpVFABD         uint16 = 167
+	OpVFMLA         uint16 = 168
+	OpVFMLS         uint16 = 169
+	OpVFCMEQ        uint16 = 170
+	OpVFCMGE        uint16 = 171
+	OpVFCMGT        uint16 = 172
+	OpVFACGE        uint16 = 173
+	OpVFACGT        uint16 = 174
+	OpVFADDP        uint16 = 175
+	OpVFMAXP        uint16 = 176
+	OpVFMINP        uint16 = 177
+	OpVFMAXNMP      uint16 = 178
+	OpVFMINNMP      uint16 = 179
+	OpVFMULElem     uint16 = 180
+	OpVFMULXElem    uint16 = 181
+	OpVFMLAElem     uint16 = 182
+	OpVFMLSElem     uint16 = 183
+	OpVFCMEQZero    uint16 = 184
+	OpVFCMGEZero    uint16 = 185
+	OpVFCMGTZero    uint16 = 186
+	OpVFCMLEZero    uint16 = 187
+	OpVFCMLTZero    uint16 = 188
+	OpVFSQRT        uint16 = 189
+	OpVFRECPE       uint16 = 190
+	OpVFRSQRTE      uint16 = 191
+	OpVFRECPX       uint16 = 192
+	OpVFCVTL        uint16 = 193
+	OpVFCVTN        uint16 = 194
+	OpVFCVTXN       uint16 = 195
+	OpVFABS         uint16 = 196
+	OpVFNEG         uint16 = 197
+	OpVFMAXV        uint16 = 198
+	OpVFMINV        uint16 = 199
+	OpVFMAXNMV      uint16 = 200
+	OpVFMINNMV      uint16 = 201
+	OpVSCVTF        uint16 = 202
+	OpVUCVTF        uint16 = 203
+	OpVFRINTN       uint16 = 204
+	OpVFCVTNS       uint16 = 205
+	OpVFCVTNU       uint16 = 206
+	OpVFRINTP       uint16 = 207
+	OpVFCVTPS       uint16 = 208
+	OpVFCVTPU       uint16 = 209
+	OpVFRINTM       uint16 = 210
+	OpVFCVTMS       uint16 = 211
+	OpVFCVTMU       uint16 = 212
+	OpVFRINTZ       uint16 = 213
+	OpVFCVTZS       uint16 = 214
+	OpVFCVTZU       uint16 = 215
+	OpVFRINTA       uint16 = 216
+	OpVFCVTAS       uint16 = 217
+	OpVFCVTAU       uint16 = 218
+	OpVFRINTI       uint16 = 219
+	OpVFRINTX       uint16 = 220
+	OpVUZP1         uint16 = 221
+	OpVUZP2         uint16 = 222
+	OpVZIP1         uint16 = 223
+	OpVZIP2         uint16 = 224
+	OpVTRN1         uint16 = 225
+	OpVTRN2         uint16 = 226
+	OpVEXT          uint16 = 227
+	OpVTBL          uint16 = 228
+	OpVTBX          uint16 = 229
+	OpVDUP          uint16 = 230
+	OpVDUPGeneral   uint16 = 231
+	OpVINS          uint16 = 232
+	OpVINSGeneral   uint16 = 233
+	OpVUMOV         uint16 = 234
+	OpVSMOV32       uint16 = 235
+	OpVSMOV64       uint16 = 236
+	OpVMOVI         uint16 = 237
+	OpVORRImm       uint16 = 238
+	OpVBICImm       uint16 = 239
+	OpVAESE         uint16 = 240
+	OpVAESD         uint16 = 241
+	OpVAESMC        uint16 = 242
+	OpVAESIMC       uint16 = 243
+	OpVSHA1H        uint16 = 244
+	OpVSHA1SU1      uint16 = 245
+	OpVSHA256SU0    uint16 = 246
+	OpVSHA512SU0    uint16 = 247
+	OpVSHA1C        uint16 = 248
+	OpVSHA1P        uint16 = 249
+	OpVSHA1M        uint16 = 250
+	OpVSHA1SU0      uint16 = 251
+	OpVSHA256H      uint16 = 252
+	OpVSHA256H2     uint16 = 253
+	OpVSHA256SU1    uint16 = 254
+	OpVSHA512H      uint16 = 255
+	OpVSHA512H2     uint16 = 256
+	OpVSHA512SU1    uint16 = 257
 
 	// NumOps is one more than the largest code.
-	NumOps = 2
+	NumOps = 258
 )
 
 var opNames = [NumOps]string{
-	OpUNDEF: "UNDEF",
-	OpNOP:   "NOP",
+	OpUNDEF:         "UNDEF",
+	OpNOP:           "NOP",
+	OpVAND:          "VAND",
+	OpVORR:          "VORR",
+	OpVEOR:          "VEOR",
+	OpVADD:          "VADD",
+	OpVSUB:          "VSUB",
+	OpVCMEQ:         "VCMEQ",
+	OpVCMHI:         "VCMHI",
+	OpVCMHS:         "VCMHS",
+	OpVCMGT:         "VCMGT",
+	OpVCMGE:         "VCMGE",
+	OpVCMTST:        "VCMTST",
+	OpVADDP:         "VADDP",
+	OpVUMAXP:        "VUMAXP",
+	OpVUMINP:        "VUMINP",
+	OpVBIC:          "VBIC",
+	OpVORN:          "VORN",
+	OpVBSL:          "VBSL",
+	OpVBIT:          "VBIT",
+	OpVBIF:          "VBIF",
+	OpVSMAX:         "VSMAX",
+	OpVSMIN:         "VSMIN",
+	OpVUMAX:         "VUMAX",
+	OpVUMIN:         "VUMIN",
+	OpVSMAXP:        "VSMAXP",
+	OpVSMINP:        "VSMINP",
+	OpVSHADD:        "VSHADD",
+	OpVSHSUB:        "VSHSUB",
+	OpVSRHADD:       "VSRHADD",
+	OpVUHADD:        "VUHADD",
+	OpVUHSUB:        "VUHSUB",
+	OpVURHADD:       "VURHADD",
+	OpVSABD:         "VSABD",
+	OpVUABD:         "VUABD",
+	OpVSABA:         "VSABA",
+	OpVUABA:         "VUABA",
+	OpVMUL:          "VMUL",
+	OpVMLA:          "VMLA",
+	OpVMLS:          "VMLS",
+	OpVPMUL:         "VPMUL",
+	OpVSSHL:         "VSSHL",
+	OpVUSHL:         "VUSHL",
+	OpVSRSHL:        "VSRSHL",
+	OpVURSHL:        "VURSHL",
+	OpVSADDL:        "VSADDL",
+	OpVUADDL:        "VUADDL",
+	OpVSSUBL:        "VSSUBL",
+	OpVUSUBL:        "VUSUBL",
+	OpVSABDL:        "VSABDL",
+	OpVUABDL:        "VUABDL",
+	OpVSABAL:        "VSABAL",
+	OpVUABAL:        "VUABAL",
+	OpVSMULL:        "VSMULL",
+	OpVUMULL:        "VUMULL",
+	OpVSMLAL:        "VSMLAL",
+	OpVUMLAL:        "VUMLAL",
+	OpVSMLSL:        "VSMLSL",
+	OpVUMLSL:        "VUMLSL",
+	OpVSADDW:        "VSADDW",
+	OpVUADDW:        "VUADDW",
+	OpVSSUBW:        "VSSUBW",
+	OpVUSUBW:        "VUSUBW",
+	OpVADDHN:        "VADDHN",
+	OpVSUBHN:        "VSUBHN",
+	OpVRADDHN:       "VRADDHN",
+	OpVRSUBHN:       "VRSUBHN",
+	OpVPMULL:        "VPMULL",
+	OpVSQADD:        "VSQADD",
+	OpVSQSUB:        "VSQSUB",
+	OpVUQADD:        "VUQADD",
+	OpVUQSUB:        "VUQSUB",
+	OpVSQSHL:        "VSQSHL",
+	OpVUQSHL:        "VUQSHL",
+	OpVSQRSHL:       "VSQRSHL",
+	OpVUQRSHL:       "VUQRSHL",
+	OpVSQDMULH:      "VSQDMULH",
+	OpVSQRDMULH:     "VSQRDMULH",
+	OpVSQDMULL:      "VSQDMULL",
+	OpVSQDMLAL:      "VSQDMLAL",
+	OpVSQDMLSL:      "VSQDMLSL",
+	OpVMULElem:      "VMULElem",
+	OpVMLAElem:      "VMLAElem",
+	OpVMLSElem:      "VMLSElem",
+	OpVSMULLElem:    "VSMULLElem",
+	OpVUMULLElem:    "VUMULLElem",
+	OpVSMLALElem:    "VSMLALElem",
+	OpVUMLALElem:    "VUMLALElem",
+	OpVSMLSLElem:    "VSMLSLElem",
+	OpVUMLSLElem:    "VUMLSLElem",
+	OpVSQDMULHElem:  "VSQDMULHElem",
+	OpVSQRDMULHElem: "VSQRDMULHElem",
+	OpVSQDMULLElem:  "VSQDMULLElem",
+	OpVSQDMLALElem:  "VSQDMLALElem",
+	OpVSQDMLSLElem:  "VSQDMLSLElem",
+	OpVNOT:          "VNOT",
+	OpVABS:          "VABS",
+	OpVNEG:          "VNEG",
+	OpVCLZ:          "VCLZ",
+	OpVCLS:          "VCLS",
+	OpVCNT:          "VCNT",
+	OpVRBIT:         "VRBIT",
+	OpVREV16:        "VREV16",
+	OpVREV32:        "VREV32",
+	OpVREV64:        "VREV64",
+	OpVCMGTZero:     "VCMGTZero",
+	OpVCMGEZero:     "VCMGEZero",
+	OpVCMEQZero:     "VCMEQZero",
+	OpVCMLEZero:     "VCMLEZero",
+	OpVCMLTZero:     "VCMLTZero",
+	OpVSADDLP:       "VSADDLP",
+	OpVUADDLP:       "VUADDLP",
+	OpVSADALP:       "VSADALP",
+	OpVUADALP:       "VUADALP",
+	OpVXTN:          "VXTN",
+	OpVSHLL:         "VSHLL",
+	OpVURECPE:       "VURECPE",
+	OpVURSQRTE:      "VURSQRTE",
+	OpVSQNEG:        "VSQNEG",
+	OpVSQABS:        "VSQABS",
+	OpVSUQADD:       "VSUQADD",
+	OpVUSQADD:       "VUSQADD",
+	OpVSQXTN:        "VSQXTN",
+	OpVUQXTN:        "VUQXTN",
+	OpVSQXTUN:       "VSQXTUN",
+	OpVADDV:         "VADDV",
+	OpVSMAXV:        "VSMAXV",
+	OpVSMINV:        "VSMINV",
+	OpVUMAXV:        "VUMAXV",
+	OpVUMINV:        "VUMINV",
+	OpVSADDLV:       "VSADDLV",
+	OpVUADDLV:       "VUADDLV",
+	OpVSHL:          "VSHL",
+	OpVSLI:          "VSLI",
+	OpVSRI:          "VSRI",
+	OpVUSHR:         "VUSHR",
+	OpVSSHR:         "VSSHR",
+	OpVURSHR:        "VURSHR",
+	OpVSRSHR:        "VSRSHR",
+	OpVUSRA:         "VUSRA",
+	OpVSSRA:         "VSSRA",
+	OpVURSRA:        "VURSRA",
+	OpVSRSRA:        "VSRSRA",
+	OpVSSHLL:        "VSSHLL",
+	OpVUSHLL:        "VUSHLL",
+	OpVSHRN:         "VSHRN",
+	OpVRSHRN:        "VRSHRN",
+	OpVSQSHLImm:     "VSQSHLImm",
+	OpVUQSHLImm:     "VUQSHLImm",
+	OpVSQSHLU:       "VSQSHLU",
+	OpVSQSHRN:       "VSQSHRN",
+	OpVSQRSHRN:      "VSQRSHRN",
+	OpVSQSHRUN:      "VSQSHRUN",
+	OpVSQRSHRUN:     "VSQRSHRUN",
+	OpVUQSHRN:       "VUQSHRN",
+	OpVUQRSHRN:      "VUQRSHRN",
+	OpVFADD:         "VFADD",
+	OpVFSUB:         "VFSUB",
+	OpVFMUL:         "VFMUL",
+	OpVFMULX:        "VFMULX",
+	OpVFDIV:         "VFDIV",
+	OpVFMAX:         "VFMAX",
+	OpVFMIN:         "VFMIN",
+	OpVFMAXNM:       "VFMAXNM",
+	OpVFMINNM:       "VFMINNM",
+	OpVFRECPS:       "VFRECPS",
+	OpVFRSQRTS:      "VFRSQRTS",
+	OpVFABD:         "VFABD",
+	OpVFMLA:         "VFMLA",
+	OpVFMLS:         "VFMLS",
+	OpVFCMEQ:        "VFCMEQ",
+	OpVFCMGE:        "VFCMGE",
+	OpVFCMGT:        "VFCMGT",
+	OpVFACGE:        "VFACGE",
+	OpVFACGT:        "VFACGT",
+	OpVFADDP:        "VFADDP",
+	OpVFMAXP:        "VFMAXP",
+	OpVFMINP:        "VFMINP",
+	OpVFMAXNMP:      "VFMAXNMP",
+	OpVFMINNMP:      "VFMINNMP",
+	OpVFMULElem:     "VFMULElem",
+	OpVFMULXElem:    "VFMULXElem",
+	OpVFMLAElem:     "VFMLAElem",
+	OpVFMLSElem:     "VFMLSElem",
+	OpVFCMEQZero:    "VFCMEQZero",
+	OpVFCMGEZero:    "VFCMGEZero",
+	OpVFCMGTZero:    "VFCMGTZero",
+	OpVFCMLEZero:    "VFCMLEZero",
+	OpVFCMLTZero:    "VFCMLTZero",
+	OpVFSQRT:        "VFSQRT",
+	OpVFRECPE:       "VFRECPE",
+	OpVFRSQRTE:      "VFRSQRTE",
+	OpVFRECPX:       "VFRECPX",
+	OpVFCVTL:        "VFCVTL",
+	OpVFCVTN:        "VFCVTN",
+	OpVFCVTXN:       "VFCVTXN",
+	OpVFABS:         "VFABS",
+	OpVFNEG:         "VFNEG",
+	OpVFMAXV:        "VFMAXV",
+	OpVFMINV:        "VFMINV",
+	OpVFMAXNMV:      "VFMAXNMV",
+	OpVFMINNMV:      "VFMINNMV",
+	OpVSCVTF:        "VSCVTF",
+	OpVUCVTF:        "VUCVTF",
+	OpVFRINTN:       "VFRINTN",
+	OpVFCVTNS:       "VFCVTNS",
+	OpVFCVTNU:       "VFCVTNU",
+	OpVFRINTP:       "VFRINTP",
+	OpVFCVTPS:       "VFCVTPS",
+	OpVFCVTPU:       "VFCVTPU",
+	OpVFRINTM:       "VFRINTM",
+	OpVFCVTMS:       "VFCVTMS",
+	OpVFCVTMU:       "VFCVTMU",
+	OpVFRINTZ:       "VFRINTZ",
+	OpVFCVTZS:       "VFCVTZS",
+	OpVFCVTZU:       "VFCVTZU",
+	OpVFRINTA:       "VFRINTA",
+	OpVFCVTAS:       "VFCVTAS",
+	OpVFCVTAU:       "VFCVTAU",
+	OpVFRINTI:       "VFRINTI",
+	OpVFRINTX:       "VFRINTX",
+	OpVUZP1:         "VUZP1",
+	OpVUZP2:         "VUZP2",
+	OpVZIP1:         "VZIP1",
+	OpVZIP2:         "VZIP2",
+	OpVTRN1:         "VTRN1",
+	OpVTRN2:         "VTRN2",
+	OpVEXT:          "VEXT",
+	OpVTBL:          "VTBL",
+	OpVTBX:          "VTBX",
+	OpVDUP:          "VDUP",
+	OpVDUPGeneral:   "VDUPGeneral",
+	OpVINS:          "VINS",
+	OpVINSGeneral:   "VINSGeneral",
+	OpVUMOV:         "VUMOV",
+	OpVSMOV32:       "VSMOV32",
+	OpVSMOV64:       "VSMOV64",
+	OpVMOVI:         "VMOVI",
+	OpVORRImm:       "VORRImm",
+	OpVBICImm:       "VBICImm",
+	OpVAESE:         "VAESE",
+	OpVAESD:         "VAESD",
+	OpVAESMC:        "VAESMC",
+	OpVAESIMC:       "VAESIMC",
+	OpVSHA1H:        "VSHA1H",
+	OpVSHA1SU1:      "VSHA1SU1",
+	OpVSHA256SU0:    "VSHA256SU0",
+	OpVSHA512SU0:    "VSHA512SU0",
+	OpVSHA1C:        "VSHA1C",
+	OpVSHA1P:        "VSHA1P",
+	OpVSHA1M:        "VSHA1M",
+	OpVSHA1SU0:      "VSHA1SU0",
+	OpVSHA256H:      "VSHA256H",
+	OpVSHA256H2:     "VSHA256H2",
+	OpVSHA256SU1:    "VSHA256SU1",
+	OpVSHA512H:      "VSHA512H",
+	OpVSHA512H2:     "VSHA512H2",
+	OpVSHA512SU1:    "VSHA512SU1",
 }
 
 var opAttrs = [NumOps]Attr{
-	OpUNDEF: 0x7,
+	OpUNDEF:         0x7,
+	OpVAND:          0x8,
+	OpVORR:          0x8,
+	OpVEOR:          0x8,
+	OpVADD:          0x8,
+	OpVSUB:          0x8,
+	OpVCMEQ:         0x8,
+	OpVCMHI:         0x8,
+	OpVCMHS:         0x8,
+	OpVCMGT:         0x8,
+	OpVCMGE:         0x8,
+	OpVCMTST:        0x8,
+	OpVADDP:         0x8,
+	OpVUMAXP:        0x8,
+	OpVUMINP:        0x8,
+	OpVBIC:          0x8,
+	OpVORN:          0x8,
+	OpVBSL:          0x8,
+	OpVBIT:          0x8,
+	OpVBIF:          0x8,
+	OpVSMAX:         0x8,
+	OpVSMIN:         0x8,
+	OpVUMAX:         0x8,
+	OpVUMIN:         0x8,
+	OpVSMAXP:        0x8,
+	OpVSMINP:        0x8,
+	OpVSHADD:        0x8,
+	OpVSHSUB:        0x8,
+	OpVSRHADD:       0x8,
+	OpVUHADD:        0x8,
+	OpVUHSUB:        0x8,
+	OpVURHADD:       0x8,
+	OpVSABD:         0x8,
+	OpVUABD:         0x8,
+	OpVSABA:         0x8,
+	OpVUABA:         0x8,
+	OpVMUL:          0x8,
+	OpVMLA:          0x8,
+	OpVMLS:          0x8,
+	OpVPMUL:         0x8,
+	OpVSSHL:         0x8,
+	OpVUSHL:         0x8,
+	OpVSRSHL:        0x8,
+	OpVURSHL:        0x8,
+	OpVSADDL:        0x8,
+	OpVUADDL:        0x8,
+	OpVSSUBL:        0x8,
+	OpVUSUBL:        0x8,
+	OpVSABDL:        0x8,
+	OpVUABDL:        0x8,
+	OpVSABAL:        0x8,
+	OpVUABAL:        0x8,
+	OpVSMULL:        0x8,
+	OpVUMULL:        0x8,
+	OpVSMLAL:        0x8,
+	OpVUMLAL:        0x8,
+	OpVSMLSL:        0x8,
+	OpVUMLSL:        0x8,
+	OpVSADDW:        0x8,
+	OpVUADDW:        0x8,
+	OpVSSUBW:        0x8,
+	OpVUSUBW:        0x8,
+	OpVADDHN:        0x8,
+	OpVSUBHN:        0x8,
+	OpVRADDHN:       0x8,
+	OpVRSUBHN:       0x8,
+	OpVPMULL:        0x8,
+	OpVSQADD:        0x8,
+	OpVSQSUB:        0x8,
+	OpVUQADD:        0x8,
+	OpVUQSUB:        0x8,
+	OpVSQSHL:        0x8,
+	OpVUQSHL:        0x8,
+	OpVSQRSHL:       0x8,
+	OpVUQRSHL:       0x8,
+	OpVSQDMULH:      0x8,
+	OpVSQRDMULH:     0x8,
+	OpVSQDMULL:      0x8,
+	OpVSQDMLAL:      0x8,
+	OpVSQDMLSL:      0x8,
+	OpVMULElem:      0x8,
+	OpVMLAElem:      0x8,
+	OpVMLSElem:      0x8,
+	OpVSMULLElem:    0x8,
+	OpVUMULLElem:    0x8,
+	OpVSMLALElem:    0x8,
+	OpVUMLALElem:    0x8,
+	OpVSMLSLElem:    0x8,
+	OpVUMLSLElem:    0x8,
+	OpVSQDMULHElem:  0x8,
+	OpVSQRDMULHElem: 0x8,
+	OpVSQDMULLElem:  0x8,
+	OpVSQDMLALElem:  0x8,
+	OpVSQDMLSLElem:  0x8,
+	OpVNOT:          0x8,
+	OpVABS:          0x8,
+	OpVNEG:          0x8,
+	OpVCLZ:          0x8,
+	OpVCLS:          0x8,
+	OpVCNT:          0x8,
+	OpVRBIT:         0x8,
+	OpVREV16:        0x8,
+	OpVREV32:        0x8,
+	OpVREV64:        0x8,
+	OpVCMGTZero:     0x8,
+	OpVCMGEZero:     0x8,
+	OpVCMEQZero:     0x8,
+	OpVCMLEZero:     0x8,
+	OpVCMLTZero:     0x8,
+	OpVSADDLP:       0x8,
+	OpVUADDLP:       0x8,
+	OpVSADALP:       0x8,
+	OpVUADALP:       0x8,
+	OpVXTN:          0x8,
+	OpVSHLL:         0x8,
+	OpVURECPE:       0x8,
+	OpVURSQRTE:      0x8,
+	OpVSQNEG:        0x8,
+	OpVSQABS:        0x8,
+	OpVSUQADD:       0x8,
+	OpVUSQADD:       0x8,
+	OpVSQXTN:        0x8,
+	OpVUQXTN:        0x8,
+	OpVSQXTUN:       0x8,
+	OpVADDV:         0x8,
+	OpVSMAXV:        0x8,
+	OpVSMINV:        0x8,
+	OpVUMAXV:        0x8,
+	OpVUMINV:        0x8,
+	OpVSADDLV:       0x8,
+	OpVUADDLV:       0x8,
+	OpVSHL:          0x8,
+	OpVSLI:          0x8,
+	OpVSRI:          0x8,
+	OpVUSHR:         0x8,
+	OpVSSHR:         0x8,
+	OpVURSHR:        0x8,
+	OpVSRSHR:        0x8,
+	OpVUSRA:         0x8,
+	OpVSSRA:         0x8,
+	OpVURSRA:        0x8,
+	OpVSRSRA:        0x8,
+	OpVSSHLL:        0x8,
+	OpVUSHLL:        0x8,
+	OpVSHRN:         0x8,
+	OpVRSHRN:        0x8,
+	OpVSQSHLImm:     0x8,
+	OpVUQSHLImm:     0x8,
+	OpVSQSHLU:       0x8,
+	OpVSQSHRN:       0x8,
+	OpVSQRSHRN:      0x8,
+	OpVSQSHRUN:      0x8,
+	OpVSQRSHRUN:     0x8,
+	OpVUQSHRN:       0x8,
+	OpVUQRSHRN:      0x8,
+	OpVFADD:         0x8,
+	OpVFSUB:         0x8,
+	OpVFMUL:         0x8,
+	OpVFMULX:        0x8,
+	OpVFDIV:         0x8,
+	OpVFMAX:         0x8,
+	OpVFMIN:         0x8,
+	OpVFMAXNM:       0x8,
+	OpVFMINNM:       0x8,
+	OpVFRECPS:       0x8,
+	OpVFRSQRTS:      0x8,
+	OpVFABD:         0x8,
+	OpVFMLA:         0x8,
+	OpVFMLS:         0x8,
+	OpVFCMEQ:        0x8,
+	OpVFCMGE:        0x8,
+	OpVFCMGT:        0x8,
+	OpVFACGE:        0x8,
+	OpVFACGT:        0x8,
+	OpVFADDP:        0x8,
+	OpVFMAXP:        0x8,
+	OpVFMINP:        0x8,
+	OpVFMAXNMP:      0x8,
+	OpVFMINNMP:      0x8,
+	OpVFMULElem:     0x8,
+	OpVFMULXElem:    0x8,
+	OpVFMLAElem:     0x8,
+	OpVFMLSElem:     0x8,
+	OpVFCMEQZero:    0x8,
+	OpVFCMGEZero:    0x8,
+	OpVFCMGTZero:    0x8,
+	OpVFCMLEZero:    0x8,
+	OpVFCMLTZero:    0x8,
+	OpVFSQRT:        0x8,
+	OpVFRECPE:       0x8,
+	OpVFRSQRTE:      0x8,
+	OpVFRECPX:       0x8,
+	OpVFCVTL:        0x8,
+	OpVFCVTN:        0x8,
+	OpVFCVTXN:       0x8,
+	OpVFABS:         0x8,
+	OpVFNEG:         0x8,
+	OpVFMAXV:        0x8,
+	OpVFMINV:        0x8,
+	OpVFMAXNMV:      0x8,
+	OpVFMINNMV:      0x8,
+	OpVSCVTF:        0x8,
+	OpVUCVTF:        0x8,
+	OpVFRINTN:       0x8,
+	OpVFCVTNS:       0x8,
+	OpVFCVTNU:       0x8,
+	OpVFRINTP:       0x8,
+	OpVFCVTPS:       0x8,
+	OpVFCVTPU:       0x8,
+	OpVFRINTM:       0x8,
+	OpVFCVTMS:       0x8,
+	OpVFCVTMU:       0x8,
+	OpVFRINTZ:       0x8,
+	OpVFCVTZS:       0x8,
+	OpVFCVTZU:       0x8,
+	OpVFRINTA:       0x8,
+	OpVFCVTAS:       0x8,
+	OpVFCVTAU:       0x8,
+	OpVFRINTI:       0x8,
+	OpVFRINTX:       0x8,
+	OpVUZP1:         0x8,
+	OpVUZP2:         0x8,
+	OpVZIP1:         0x8,
+	OpVZIP2:         0x8,
+	OpVTRN1:         0x8,
+	OpVTRN2:         0x8,
+	OpVEXT:          0x8,
+	OpVTBL:          0x8,
+	OpVTBX:          0x8,
+	OpVDUP:          0x8,
+	OpVDUPGeneral:   0x8,
+	OpVINS:          0x8,
+	OpVINSGeneral:   0x8,
+	OpVUMOV:         0x8,
+	OpVSMOV32:       0x8,
+	OpVSMOV64:       0x8,
+	OpVMOVI:         0x8,
+	OpVORRImm:       0x8,
+	OpVBICImm:       0x8,
+	OpVAESE:         0x8,
+	OpVAESD:         0x8,
+	OpVAESMC:        0x8,
+	OpVAESIMC:       0x8,
+	OpVSHA1H:        0x8,
+	OpVSHA1SU1:      0x8,
+	OpVSHA256SU0:    0x8,
+	OpVSHA512SU0:    0x8,
+	OpVSHA1C:        0x8,
+	OpVSHA1P:        0x8,
+	OpVSHA1M:        0x8,
+	OpVSHA1SU0:      0x8,
+	OpVSHA256H:      0x8,
+	OpVSHA256H2:     0x8,
+	OpVSHA256SU1:    0x8,
+	OpVSHA512H:      0x8,
+	OpVSHA512H2:     0x8,
+	OpVSHA512SU1:    0x8,
 }
 
 var opMems = map[uint16]Mem{}

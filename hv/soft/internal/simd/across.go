@@ -1,22 +1,19 @@
 package simd
 
-// Pairwise instructions compute on neighbours in m:n: on the even elements and
-// the odd ones.
-func pairs(d, n, m *Vec, s Shape, f func(d, n, m *Vec, s Shape)) {
-	var a, b Vec
+// neighbours splits m:n into the elements that a pairwise instruction puts
+// together: the even ones and the odd ones. With a scalar shape, m being n,
+// they are the two lowest of n.
+func neighbours(n, m *Vec, s Shape) (a, b Vec) {
 	unzip(&a, n, m, s, 0)
 	unzip(&b, n, m, s, 1)
-	f(d, &a, &b, s)
+	return a, b
 }
 
-func Addp(d, n, m *Vec, s Shape)  { pairs(d, n, m, s, Add) }
-func Smaxp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, Smax) }
-func Sminp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, Smin) }
-func Umaxp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, Umax) }
-func Uminp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, Umin) }
-
-// AddpScalar adds the two doublewords of n.
-func AddpScalar(d, n *Vec) { *d = Vec{n[0] + n[1]} }
+func Addp(d, n, m *Vec, s Shape)  { a, b := neighbours(n, m, s); Add(d, &a, &b, s) }
+func Smaxp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Smax(d, &a, &b, s) }
+func Sminp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Smin(d, &a, &b, s) }
+func Umaxp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Umax(d, &a, &b, s) }
+func Uminp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Umin(d, &a, &b, s) }
 
 // fold reduces the elements of a shape to one with f: the upper half onto the
 // lower, again and again.

@@ -92,8 +92,9 @@ func (l lanes) sar(a uint64, n uint) uint64 {
 	return l.shr(a, n) | (m-m>>n)<<1
 }
 
-// rounding is the last bit that a right shift by n, 1 to bits, drops.
-func (l lanes) rounding(a uint64, n uint) uint64 { return a >> (n - 1) & l.lsb() }
+// Rounding shifts to the right, by at least 1, add the last bit dropped.
+func (l lanes) shrRound(a uint64, n uint) uint64 { return l.add(l.shr(a, n), a>>(n-1)&l.lsb()) }
+func (l lanes) sarRound(a uint64, n uint) uint64 { return l.add(l.sar(a, n), a>>(n-1)&l.lsb()) }
 
 // one is the bits of a single element.
 func (l lanes) one() uint64 { return ^uint64(0) >> (64 - l.bits) }

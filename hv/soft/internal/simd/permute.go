@@ -16,15 +16,9 @@ func DupGeneral(d *Vec, x uint64, s Shape) {
 // Ins copies element j of n to element i of d and leaves the others.
 func Ins(d, n *Vec, s Shape, i, j uint) { d.SetLane(s.size(), i, n.Lane(s.size(), j)) }
 
-// Smov gives element i sign-extended, as the X register shall hold it if
-// is64 and as the W register otherwise. (Umov is Lane, InsGeneral SetLane.)
-func Smov(n *Vec, s Shape, i uint, is64 bool) uint64 {
-	x := uint64(n.signed(s.size(), i))
-	if is64 {
-		return x
-	}
-	return x & (1<<32 - 1)
-}
+// Smov gives element i sign-extended. (Umov is Lane, and Ins from a general
+// register SetLane.)
+func Smov(n *Vec, s Shape, i uint) uint64 { return uint64(n.signed(s.size(), i)) }
 
 // Ext takes bytes from m:n beginning at byte i of n.
 func Ext(d, n, m *Vec, s Shape, i uint) {

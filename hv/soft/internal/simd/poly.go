@@ -22,7 +22,8 @@ func (l lanes) pmul(a, b uint64) (r uint64) {
 // register.
 func Pmull(d, n, m *Vec, s Shape) {
 	if s&3 != D {
-		long(d, n, m, s, false, Pmul)
+		a, b, w := long(n, m, s, false)
+		Pmul(d, &a, &b, w)
 		return
 	}
 	i := uint(s & Full >> 3)

@@ -3,103 +3,90 @@ package simd
 // Shifts by an immediate take it as the number of bits: 0 to size-1 to the
 // left, 1 to size to the right.
 
-// Shl, and Sli which keeps the bits of d that the shift would fill.
-func Shl(d, n *Vec, s Shape, sh uint) {
+func Shl(d, n *Vec, s Shape, sh uint)   { d.shift(n, s, sh, lanes.shl) }
+func Ushr(d, n *Vec, s Shape, sh uint)  { d.shift(n, s, sh, lanes.shr) }
+func Sshr(d, n *Vec, s Shape, sh uint)  { d.shift(n, s, sh, lanes.sar) }
+func Urshr(d, n *Vec, s Shape, sh uint) { d.shift(n, s, sh, lanes.shrRound) }
+func Srshr(d, n *Vec, s Shape, sh uint) { d.shift(n, s, sh, lanes.sarRound) }
+
+func (d *Vec) shift(n *Vec, s Shape, sh uint, f func(l lanes, a uint64, n uint) uint64) {
 	l := s.lanes()
-	d.put(s, l.shl(n[0], sh), l.shl(n[1], sh))
+	d.put(s, f(l, n[0], sh), f(l, n[1], sh))
 }
 
+// Usra and its likes add the shifted elements to d.
+func Usra(d, n *Vec, s Shape, sh uint)  { var t Vec; Ushr(&t, n, s, sh); Add(d, d, &t, s) }
+func Ssra(d, n *Vec, s Shape, sh uint)  { var t Vec; Sshr(&t, n, s, sh); Add(d, d, &t, s) }
+func Ursra(d, n *Vec, s Shape, sh uint) { var t Vec; Urshr(&t, n, s, sh); Add(d, d, &t, s) }
+func Srsra(d, n *Vec, s Shape, sh uint) { var t Vec; Srshr(&t, n, s, sh); Add(d, d, &t, s) }
+
+// Sli and Sri keep the bits of d that the shift would fill.
 func Sli(d, n *Vec, s Shape, sh uint) {
-	l := s.lanes()
-	m := l.shl(^uint64(0), sh)
+	m := s.lanes().shl(^uint64(0), sh)
 	d.put(s, choose(m, n[0]<<sh, d[0]), choose(m, n[1]<<sh, d[1]))
 }
 
 func Sri(d, n *Vec, s Shape, sh uint) {
-	l := s.lanes()
-	m := l.shr(^uint64(0), sh)
+	m := s.lanes().shr(^uint64(0), sh)
 	d.put(s, choose(m, n[0]>>sh, d[0]), choose(m, n[1]>>sh, d[1]))
 }
-
-func Ushr(d, n *Vec, s Shape, sh uint) {
-	l := s.lanes()
-	d.put(s, l.shr(n[0], sh), l.shr(n[1], sh))
-}
-
-func Sshr(d, n *Vec, s Shape, sh uint) {
-	l := s.lanes()
-	d.put(s, l.sar(n[0], sh), l.sar(n[1], sh))
-}
-
-// Urshr and Srshr add the last bit dropped: they round half up.
-func Urshr(d, n *Vec, s Shape, sh uint) {
-	l := s.lanes()
-	d.put(s, l.add(l.shr(n[0], sh), l.rounding(n[0], sh)), l.add(l.shr(n[1], sh), l.rounding(n[1], sh)))
-}
-
-func Srshr(d, n *Vec, s Shape, sh uint) {
-	l := s.lanes()
-	d.put(s, l.add(l.sar(n[0], sh), l.rounding(n[0], sh)), l.add(l.sar(n[1], sh), l.rounding(n[1], sh)))
-}
-
-// accumulate adds a shifted register to d.
-func accumulate(d, n *Vec, s Shape, sh uint, f func(d, n *Vec, s Shape, sh uint)) {
-	var t Vec
-	f(&t, n, s, sh)
-	Add(d, d, &t, s)
-}
-
-func Usra(d, n *Vec, s Shape, sh uint)  { accumulate(d, n, s, sh, Ushr) }
-func Ssra(d, n *Vec, s Shape, sh uint)  { accumulate(d, n, s, sh, Sshr) }
-func Ursra(d, n *Vec, s Shape, sh uint) { accumulate(d, n, s, sh, Urshr) }
-func Srsra(d, n *Vec, s Shape, sh uint) { accumulate(d, n, s, sh, Srshr) }
 
 // Sshll and Ushll shift the narrow elements left into wide ones.
 func Sshll(d, n *Vec, s Shape, sh uint) { r := extend(n, s, true); Shl(d, &r, s.double(), sh) }
 func Ushll(d, n *Vec, s Shape, sh uint) { r := extend(n, s, false); Shl(d, &r, s.double(), sh) }
 
 // Narrowing shifts; the immediate is at most the size of the narrow element.
-func Shrn(d, n *Vec, s Shape, sh uint) {
-	l := s.double().lanes()
-	narrow(d, Vec{l.shr(n[0], sh), l.shr(n[1], sh)}, s)
-}
+func Shrn(d, n *Vec, s Shape, sh uint)  { var t Vec; Ushr(&t, n, s.double(), sh); narrow(d, t, s) }
+func Rshrn(d, n *Vec, s Shape, sh uint) { var t Vec; Urshr(&t, n, s.double(), sh); narrow(d, t, s) }
 
-func Rshrn(d, n *Vec, s Shape, sh uint) {
+func Sqshrn(d, n *Vec, s Shape, sh uint) uint32 {
+	var t Vec
+	Sshr(&t, n, s.double(), sh)
+	return Sqxtn(d, &t, s)
+}
+func Sqrshrn(d, n *Vec, s Shape, sh uint) uint32 {
+	var t Vec
+	Srshr(&t, n, s.double(), sh)
+	return Sqxtn(d, &t, s)
+}
+func Sqshrun(d, n *Vec, s Shape, sh uint) uint32 {
+	var t Vec
+	Sshr(&t, n, s.double(), sh)
+	return Sqxtun(d, &t, s)
+}
+func Sqrshrun(d, n *Vec, s Shape, sh uint) uint32 {
+	var t Vec
+	Srshr(&t, n, s.double(), sh)
+	return Sqxtun(d, &t, s)
+}
+func Uqshrn(d, n *Vec, s Shape, sh uint) uint32 {
+	var t Vec
+	Ushr(&t, n, s.double(), sh)
+	return Uqxtn(d, &t, s)
+}
+func Uqrshrn(d, n *Vec, s Shape, sh uint) uint32 {
 	var t Vec
 	Urshr(&t, n, s.double(), sh)
-	narrow(d, t, s)
-}
-
-func Sqshrn(d, n *Vec, s Shape, sh uint) uint32   { return shiftNarrow(d, n, s, sh, Sshr, Sqxtn) }
-func Sqrshrn(d, n *Vec, s Shape, sh uint) uint32  { return shiftNarrow(d, n, s, sh, Srshr, Sqxtn) }
-func Sqshrun(d, n *Vec, s Shape, sh uint) uint32  { return shiftNarrow(d, n, s, sh, Sshr, Sqxtun) }
-func Sqrshrun(d, n *Vec, s Shape, sh uint) uint32 { return shiftNarrow(d, n, s, sh, Srshr, Sqxtun) }
-func Uqshrn(d, n *Vec, s Shape, sh uint) uint32   { return shiftNarrow(d, n, s, sh, Ushr, Uqxtn) }
-func Uqrshrn(d, n *Vec, s Shape, sh uint) uint32  { return shiftNarrow(d, n, s, sh, Urshr, Uqxtn) }
-
-func shiftNarrow(d, n *Vec, s Shape, sh uint, shift func(d, n *Vec, s Shape, sh uint), take func(d, n *Vec, s Shape) uint32) uint32 {
-	var t Vec
-	shift(&t, n, s.double(), sh)
-	return take(d, &t, s)
+	return Uqxtn(d, &t, s)
 }
 
 // Saturating left shifts by an immediate. Sqshlu takes signed elements to
 // unsigned ones.
-func SqshlImm(d, n *Vec, s Shape, sh uint) uint32 { return Sqshl(d, n, all(s, sh), s) }
-func UqshlImm(d, n *Vec, s Shape, sh uint) uint32 { return Uqshl(d, n, all(s, sh), s) }
+func SqshlImm(d, n *Vec, s Shape, sh uint) uint32 { m := all(s, sh); return Sqshl(d, n, &m, s) }
+func UqshlImm(d, n *Vec, s Shape, sh uint) uint32 { m := all(s, sh); return Uqshl(d, n, &m, s) }
 
 func Sqshlu(d, n *Vec, s Shape, sh uint) uint32 {
 	l := s.lanes()
 	neg := Vec{l.sign(n[0]), l.sign(n[1])}
 	pos := Vec{n[0] &^ neg[0], n[1] &^ neg[1]}
-	k := keep[s&15]
-	return qc(neg[0]&k[0]|neg[1]&k[1]) | Uqshl(d, &pos, all(s, sh), s)
+	k, m := keep[s&15], all(s, sh)
+	return qc(neg[0]&k[0]|neg[1]&k[1]) | Uqshl(d, &pos, &m, s)
 }
 
 // all is a register with x in every element.
-func all(s Shape, x uint) *Vec {
+func all(s Shape, x uint) Vec {
 	r := lsbs[s.size()] * uint64(x)
-	return &Vec{r, r}
+	return Vec{r, r}
 }
 
 // Shifts by a register: the signed low byte of each element of m is the shift

@@ -22,35 +22,30 @@ func extend(n *Vec, s Shape, signed bool) (r Vec) {
 	return r
 }
 
-func long(d, n, m *Vec, s Shape, signed bool, f func(d, n, m *Vec, s Shape)) {
-	a, b := extend(n, s, signed), extend(m, s, signed)
-	f(d, &a, &b, s.double())
+// long extends both operands.
+func long(n, m *Vec, s Shape, signed bool) (a, b Vec, w Shape) {
+	return extend(n, s, signed), extend(m, s, signed), s.double()
 }
 
-func wide(d, n, m *Vec, s Shape, signed bool, f func(d, n, m *Vec, s Shape)) {
-	b := extend(m, s, signed)
-	f(d, n, &b, s.double())
-}
+func Saddl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Add(d, &a, &b, w) }
+func Uaddl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Add(d, &a, &b, w) }
+func Ssubl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Sub(d, &a, &b, w) }
+func Usubl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Sub(d, &a, &b, w) }
+func Sabdl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Sabd(d, &a, &b, w) }
+func Uabdl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Uabd(d, &a, &b, w) }
+func Sabal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Saba(d, &a, &b, w) }
+func Uabal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Uaba(d, &a, &b, w) }
+func Smull(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Mul(d, &a, &b, w) }
+func Umull(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Mul(d, &a, &b, w) }
+func Smlal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Mla(d, &a, &b, w) }
+func Umlal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Mla(d, &a, &b, w) }
+func Smlsl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Mls(d, &a, &b, w) }
+func Umlsl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Mls(d, &a, &b, w) }
 
-func Saddl(d, n, m *Vec, s Shape) { long(d, n, m, s, true, Add) }
-func Uaddl(d, n, m *Vec, s Shape) { long(d, n, m, s, false, Add) }
-func Ssubl(d, n, m *Vec, s Shape) { long(d, n, m, s, true, Sub) }
-func Usubl(d, n, m *Vec, s Shape) { long(d, n, m, s, false, Sub) }
-func Sabdl(d, n, m *Vec, s Shape) { long(d, n, m, s, true, Sabd) }
-func Uabdl(d, n, m *Vec, s Shape) { long(d, n, m, s, false, Uabd) }
-func Sabal(d, n, m *Vec, s Shape) { long(d, n, m, s, true, Saba) }
-func Uabal(d, n, m *Vec, s Shape) { long(d, n, m, s, false, Uaba) }
-func Smull(d, n, m *Vec, s Shape) { long(d, n, m, s, true, Mul) }
-func Umull(d, n, m *Vec, s Shape) { long(d, n, m, s, false, Mul) }
-func Smlal(d, n, m *Vec, s Shape) { long(d, n, m, s, true, Mla) }
-func Umlal(d, n, m *Vec, s Shape) { long(d, n, m, s, false, Mla) }
-func Smlsl(d, n, m *Vec, s Shape) { long(d, n, m, s, true, Mls) }
-func Umlsl(d, n, m *Vec, s Shape) { long(d, n, m, s, false, Mls) }
-
-func Saddw(d, n, m *Vec, s Shape) { wide(d, n, m, s, true, Add) }
-func Uaddw(d, n, m *Vec, s Shape) { wide(d, n, m, s, false, Add) }
-func Ssubw(d, n, m *Vec, s Shape) { wide(d, n, m, s, true, Sub) }
-func Usubw(d, n, m *Vec, s Shape) { wide(d, n, m, s, false, Sub) }
+func Saddw(d, n, m *Vec, s Shape) { b := extend(m, s, true); Add(d, n, &b, s.double()) }
+func Uaddw(d, n, m *Vec, s Shape) { b := extend(m, s, false); Add(d, n, &b, s.double()) }
+func Ssubw(d, n, m *Vec, s Shape) { b := extend(m, s, true); Sub(d, n, &b, s.double()) }
+func Usubw(d, n, m *Vec, s Shape) { b := extend(m, s, false); Sub(d, n, &b, s.double()) }
 
 // Sqdmull doubles the product; Sqdmlal and Sqdmlsl saturate twice, once in
 // the doubling and once in the sum.
@@ -115,19 +110,17 @@ func Xtn(d, n *Vec, s Shape) { narrow(d, *n, s) }
 
 // Addhn and Subhn keep the high half of each sum or difference; Raddhn and
 // Rsubhn round it.
-func Addhn(d, n, m *Vec, s Shape)  { highNarrow(d, n, m, s, false, Add) }
-func Subhn(d, n, m *Vec, s Shape)  { highNarrow(d, n, m, s, false, Sub) }
-func Raddhn(d, n, m *Vec, s Shape) { highNarrow(d, n, m, s, true, Add) }
-func Rsubhn(d, n, m *Vec, s Shape) { highNarrow(d, n, m, s, true, Sub) }
-
-func highNarrow(d, n, m *Vec, s Shape, round bool, f func(d, n, m *Vec, s Shape)) {
+func Addhn(d, n, m *Vec, s Shape) { var t Vec; Add(&t, n, m, s.double()); Shrn(d, &t, s, 8<<s.size()) }
+func Subhn(d, n, m *Vec, s Shape) { var t Vec; Sub(&t, n, m, s.double()); Shrn(d, &t, s, 8<<s.size()) }
+func Raddhn(d, n, m *Vec, s Shape) {
 	var t Vec
-	f(&t, n, m, s.double())
-	if round {
-		Rshrn(d, &t, s, 8<<s.size())
-	} else {
-		Shrn(d, &t, s, 8<<s.size())
-	}
+	Add(&t, n, m, s.double())
+	Rshrn(d, &t, s, 8<<s.size())
+}
+func Rsubhn(d, n, m *Vec, s Shape) {
+	var t Vec
+	Sub(&t, n, m, s.double())
+	Rshrn(d, &t, s, 8<<s.size())
 }
 
 // clamp is one step of a saturating narrowing: the elements of wide, signed or
