@@ -240,7 +240,7 @@ func order(less, equal bool) uint32 {
 
 // FromInt64 converts v / 2^fbits to binary64. fbits is at most 64.
 func (e *Env) FromInt64(v int64, fbits uint) uint64 {
-	if fbits == 0 && v+1<<53 < 1<<54 && v > -1<<53 { // exact
+	if fbits == 0 && uint64(v)+1<<53 <= 1<<54 { // exact
 		return math.Float64bits(float64(v))
 	}
 	if v < 0 {
