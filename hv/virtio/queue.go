@@ -183,8 +183,16 @@ func (q *Queue) Take() (*Chain, error) {
 	return c, nil
 }
 
-// More says whether another chain is known to be there, without looking at the ring.
-func (q *Queue) More() bool { return q.next != q.seen }
+// Watch makes sure that somebody who waits for Kicked is woken for chains that are
+// there or come, while the caller is busy with the one it took.
+func (q *Queue) Watch() {
+	if q.next != q.seen || q.look() {
+		select {
+		case q.kick <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // look reads the driver's index, and asks for a notification if it has
 // not moved: then it looks again, since the driver may have moved it before
