@@ -11,6 +11,122 @@ import (
 // runFP executes one operation of that group.
 func (c *Core) runFP(i *isa.Op) {
 	switch i.Code {
+	case isa.OpFNMUL32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Mul32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0])) ^ float.Sign32), 0}
+	case isa.OpFNMUL64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Mul64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0])) ^ float.Sign64), 0}
+	case isa.OpFDIV32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Div32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+	case isa.OpFDIV64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Div64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+	case isa.OpFNMADD32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd32(uint32(c.V[i.Ra][0])^float.Sign32, uint32(c.V[i.Rn][0])^float.Sign32, uint32(c.V[i.Rm][0]))), 0}
+	case isa.OpFNMADD64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd64(uint64(c.V[i.Ra][0])^float.Sign64, uint64(c.V[i.Rn][0])^float.Sign64, uint64(c.V[i.Rm][0]))), 0}
+	case isa.OpFNMSUB32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd32(uint32(c.V[i.Ra][0])^float.Sign32, uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+	case isa.OpFNMSUB64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd64(uint64(c.V[i.Ra][0])^float.Sign64, uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+	case isa.OpFMAX32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Max32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+	case isa.OpFMAX64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Max64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+	case isa.OpFMIN32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Min32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+	case isa.OpFMIN64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Min64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+	case isa.OpFMAXNM32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MaxNum32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+	case isa.OpFMAXNM64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MaxNum64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+	case isa.OpFMINNM32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MinNum32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+	case isa.OpFMINNM64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.MinNum64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+	case isa.OpFSQRT32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Sqrt32(uint32(c.V[i.Rn][0]))), 0}
+	case isa.OpFSQRT64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.Sqrt64(uint64(c.V[i.Rn][0]))), 0}
+	case isa.OpFABS32:
+		c.V[i.Rd] = simd.Vec{uint64(uint32(c.V[i.Rn][0]) &^ float.Sign32), 0}
+	case isa.OpFABS64:
+		c.V[i.Rd] = simd.Vec{uint64(uint64(c.V[i.Rn][0]) &^ float.Sign64), 0}
+	case isa.OpFNEG32:
+		c.V[i.Rd] = simd.Vec{uint64(uint32(c.V[i.Rn][0]) ^ float.Sign32), 0}
+	case isa.OpFNEG64:
+		c.V[i.Rd] = simd.Vec{uint64(uint64(c.V[i.Rn][0]) ^ float.Sign64), 0}
+	case isa.OpFRINT32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.RoundInt32(uint32(c.V[i.Rn][0]), float.Rounding(i.Sh), false)), 0}
+	case isa.OpFRINT64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.RoundInt64(uint64(c.V[i.Rn][0]), float.Rounding(i.Sh), false)), 0}
+	case isa.OpFRINTI32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.RoundInt32(uint32(c.V[i.Rn][0]), c.Env.Mode(), false)), 0}
+	case isa.OpFRINTI64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.RoundInt64(uint64(c.V[i.Rn][0]), c.Env.Mode(), false)), 0}
+	case isa.OpFRINTX32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.RoundInt32(uint32(c.V[i.Rn][0]), c.Env.Mode(), true)), 0}
+	case isa.OpFRINTX64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.RoundInt64(uint64(c.V[i.Rn][0]), c.Env.Mode(), true)), 0}
+	case isa.OpFCCMP32:
+		if c.Test(i.Cond) {
+			c.SetFlags(uint8(c.Env.Compare32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]), i.Sh != 0)))
+		} else {
+			c.SetFlags(uint8(i.Imm))
+		}
+	case isa.OpFCCMP64:
+		if c.Test(i.Cond) {
+			c.SetFlags(uint8(c.Env.Compare64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]), i.Sh != 0)))
+		} else {
+			c.SetFlags(uint8(i.Imm))
+		}
+	case isa.OpFCSEL32:
+		if c.Test(i.Cond) {
+			c.V[i.Rd] = simd.Vec{uint64(uint32(c.V[i.Rn][0])), 0}
+		} else {
+			c.V[i.Rd] = simd.Vec{uint64(uint32(c.V[i.Rm][0])), 0}
+		}
+	case isa.OpFCSEL64:
+		if c.Test(i.Cond) {
+			c.V[i.Rd] = simd.Vec{uint64(uint64(c.V[i.Rn][0])), 0}
+		} else {
+			c.V[i.Rd] = simd.Vec{uint64(uint64(c.V[i.Rm][0])), 0}
+		}
+	case isa.OpFMOVToTop:
+		c.V[i.Rd][1] = c.X[i.Rn]
+	case isa.OpFMOVFromTop:
+		c.X[i.Rd] = c.V[i.Rn][1]
+	case isa.OpFCVTDS:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.From32To64(uint32(c.V[i.Rn][0]))), 0}
+	case isa.OpFCVTSD:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.From64To32(c.V[i.Rn][0])), 0}
+	case isa.OpFCVTSH:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.From16To32(uint16(c.V[i.Rn][0]))), 0}
+	case isa.OpFCVTDH:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.From16To64(uint16(c.V[i.Rn][0]))), 0}
+	case isa.OpFCVTHS:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.From32To16(uint32(c.V[i.Rn][0]))), 0}
+	case isa.OpFCVTHD:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.From64To16(c.V[i.Rn][0])), 0}
+	case isa.OpFCVTI32:
+		c.X[i.Rd] = c.Env.ToInt32(uint32(c.V[i.Rn][0]), float.Int(i.Cond), uint(i.Imm), float.Rounding(i.Sh))
+	case isa.OpFCVTI64:
+		c.X[i.Rd] = c.Env.ToInt64(uint64(c.V[i.Rn][0]), float.Int(i.Cond), uint(i.Imm), float.Rounding(i.Sh))
+	case isa.OpSCVTFW32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromInt32(int64(int32(c.X[i.Rn])), uint(i.Imm))), 0}
+	case isa.OpSCVTFW64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromInt64(int64(int32(c.X[i.Rn])), uint(i.Imm))), 0}
+	case isa.OpSCVTFX32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromInt32(int64(c.X[i.Rn]), uint(i.Imm))), 0}
+	case isa.OpSCVTFX64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromInt64(int64(c.X[i.Rn]), uint(i.Imm))), 0}
+	case isa.OpUCVTFW32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromUint32(uint64(uint32(c.X[i.Rn])), uint(i.Imm))), 0}
+	case isa.OpUCVTFW64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromUint64(uint64(uint32(c.X[i.Rn])), uint(i.Imm))), 0}
+	case isa.OpUCVTFX32:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromUint32(c.X[i.Rn], uint(i.Imm))), 0}
+	case isa.OpUCVTFX64:
+		c.V[i.Rd] = simd.Vec{uint64(c.Env.FromUint64(c.X[i.Rn], uint(i.Imm))), 0}
 	}
 }
 

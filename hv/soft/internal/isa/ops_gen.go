@@ -6,270 +6,412 @@ package isa
 const (
 	OpUNDEF         uint16 = 0
 	OpNOP           uint16 = 1
-	OpVAND          uint16 = 2
-	OpVORR          uint16 = 3
-	OpVEOR          uint16 = 4
-	OpVADD          uint16 = 5
-	OpVSUB          uint16 = 6
-	OpVCMEQ         uint16 = 7
-	OpVCMHI         uint16 = 8
-	OpVCMHS         uint16 = 9
-	OpVCMGT         uint16 = 10
-	OpVCMGE         uint16 = 11
-	OpVCMTST        uint16 = 12
-	OpVADDP         uint16 = 13
-	OpVUMAXP        uint16 = 14
-	OpVUMINP        uint16 = 15
-	OpVBIC          uint16 = 16
-	OpVORN          uint16 = 17
-	OpVBSL          uint16 = 18
-	OpVBIT          uint16 = 19
-	OpVBIF          uint16 = 20
-	OpVSMAX         uint16 = 21
-	OpVSMIN         uint16 = 22
-	OpVUMAX         uint16 = 23
-	OpVUMIN         uint16 = 24
-	OpVSMAXP        uint16 = 25
-	OpVSMINP        uint16 = 26
-	OpVSHADD        uint16 = 27
-	OpVSHSUB        uint16 = 28
-	OpVSRHADD       uint16 = 29
-	OpVUHADD        uint16 = 30
-	OpVUHSUB        uint16 = 31
-	OpVURHADD       uint16 = 32
-	OpVSABD         uint16 = 33
-	OpVUABD         uint16 = 34
-	OpVSABA         uint16 = 35
-	OpVUABA         uint16 = 36
-	OpVMUL          uint16 = 37
-	OpVMLA          uint16 = 38
-	OpVMLS          uint16 = 39
-	OpVPMUL         uint16 = 40
-	OpVSSHL         uint16 = 41
-	OpVUSHL         uint16 = 42
-	OpVSRSHL        uint16 = 43
-	OpVURSHL        uint16 = 44
-	OpVSADDL        uint16 = 45
-	OpVUADDL        uint16 = 46
-	OpVSSUBL        uint16 = 47
-	OpVUSUBL        uint16 = 48
-	OpVSABDL        uint16 = 49
-	OpVUABDL        uint16 = 50
-	OpVSABAL        uint16 = 51
-	OpVUABAL        uint16 = 52
-	OpVSMULL        uint16 = 53
-	OpVUMULL        uint16 = 54
-	OpVSMLAL        uint16 = 55
-	OpVUMLAL        uint16 = 56
-	OpVSMLSL        uint16 = 57
-	OpVUMLSL        uint16 = 58
-	OpVSADDW        uint16 = 59
-	OpVUADDW        uint16 = 60
-	OpVSSUBW        uint16 = 61
-	OpVUSUBW        uint16 = 62
-	OpVADDHN        uint16 = 63
-	OpVSUBHN        uint16 = 64
-	OpVRADDHN       uint16 = 65
-	OpVRSUBHN       uint16 = 66
-	OpVPMULL        uint16 = 67
-	OpVSQADD        uint16 = 68
-	OpVSQSUB        uint16 = 69
-	OpVUQADD        uint16 = 70
-	OpVUQSUB        uint16 = 71
-	OpVSQSHL        uint16 = 72
-	OpVUQSHL        uint16 = 73
-	OpVSQRSHL       uint16 = 74
-	OpVUQRSHL       uint16 = 75
-	OpVSQDMULH      uint16 = 76
-	OpVSQRDMULH     uint16 = 77
-	OpVSQDMULL      uint16 = 78
-	OpVSQDMLAL      uint16 = 79
-	OpVSQDMLSL      uint16 = 80
-	OpVMULElem      uint16 = 81
-	OpVMLAElem      uint16 = 82
-	OpVMLSElem      uint16 = 83
-	OpVSMULLElem    uint16 = 84
-	OpVUMULLElem    uint16 = 85
-	OpVSMLALElem    uint16 = 86
-	OpVUMLALElem    uint16 = 87
-	OpVSMLSLElem    uint16 = 88
-	OpVUMLSLElem    uint16 = 89
-	OpVSQDMULHElem  uint16 = 90
-	OpVSQRDMULHElem uint16 = 91
-	OpVSQDMULLElem  uint16 = 92
-	OpVSQDMLALElem  uint16 = 93
-	OpVSQDMLSLElem  uint16 = 94
-	OpVNOT          uint16 = 95
-	OpVABS          uint16 = 96
-	OpVNEG          uint16 = 97
-	OpVCLZ          uint16 = 98
-	OpVCLS          uint16 = 99
-	OpVCNT          uint16 = 100
-	OpVRBIT         uint16 = 101
-	OpVREV16        uint16 = 102
-	OpVREV32        uint16 = 103
-	OpVREV64        uint16 = 104
-	OpVCMGTZero     uint16 = 105
-	OpVCMGEZero     uint16 = 106
-	OpVCMEQZero     uint16 = 107
-	OpVCMLEZero     uint16 = 108
-	OpVCMLTZero     uint16 = 109
-	OpVSADDLP       uint16 = 110
-	OpVUADDLP       uint16 = 111
-	OpVSADALP       uint16 = 112
-	OpVUADALP       uint16 = 113
-	OpVXTN          uint16 = 114
-	OpVSHLL         uint16 = 115
-	OpVURECPE       uint16 = 116
-	OpVURSQRTE      uint16 = 117
-	OpVSQNEG        uint16 = 118
-	OpVSQABS        uint16 = 119
-	OpVSUQADD       uint16 = 120
-	OpVUSQADD       uint16 = 121
-	OpVSQXTN        uint16 = 122
-	OpVUQXTN        uint16 = 123
-	OpVSQXTUN       uint16 = 124
-	OpVADDV         uint16 = 125
-	OpVSMAXV        uint16 = 126
-	OpVSMINV        uint16 = 127
-	OpVUMAXV        uint16 = 128
-	OpVUMINV        uint16 = 129
-	OpVSADDLV       uint16 = 130
-	OpVUADDLV       uint16 = 131
-	OpVSHL          uint16 = 132
-	OpVSLI          uint16 = 133
-	OpVSRI          uint16 = 134
-	OpVUSHR         uint16 = 135
-	OpVSSHR         uint16 = 136
-	OpVURSHR        uint16 = 137
-	OpVSRSHR        uint16 = 138
-	OpVUSRA         uint16 = 139
-	OpVSSRA         uint16 = 140
-	OpVURSRA        uint16 = 141
-	OpVSRSRA        uint16 = 142
-	OpVSSHLL        uint16 = 143
-	OpVUSHLL        uint16 = 144
-	OpVSHRN         uint16 = 145
-	OpVRSHRN        uint16 = 146
-	OpVSQSHLImm     uint16 = 147
-	OpVUQSHLImm     uint16 = 148
-	OpVSQSHLU       uint16 = 149
-	OpVSQSHRN       uint16 = 150
-	OpVSQRSHRN      uint16 = 151
-	OpVSQSHRUN      uint16 = 152
-	OpVSQRSHRUN     uint16 = 153
-	OpVUQSHRN       uint16 = 154
-	OpVUQRSHRN      uint16 = 155
-	OpVFADD         uint16 = 156
-	OpVFSUB         uint16 = 157
-	OpVFMUL         uint16 = 158
-	OpVFMULX        uint16 = 159
-	OpVFDIV         uint16 = 160
-	OpVFMAX         uint16 = 161
-	OpVFMIN         uint16 = 162
-	OpVFMAXNM       uint16 = 163
-	OpVFMINNM       uint16 = 164
-	OpVFRECPS       uint16 = 165
-	OpVFRSQRTS      uint16 = 166
-	OpVFABD         uint16 = 167
-	OpVFMLA         uint16 = 168
-	OpVFMLS         uint16 = 169
-	OpVFCMEQ        uint16 = 170
-	OpVFCMGE        uint16 = 171
-	OpVFCMGT        uint16 = 172
-	OpVFACGE        uint16 = 173
-	OpVFACGT        uint16 = 174
-	OpVFADDP        uint16 = 175
-	OpVFMAXP        uint16 = 176
-	OpVFMINP        uint16 = 177
-	OpVFMAXNMP      uint16 = 178
-	OpVFMINNMP      uint16 = 179
-	OpVFMULElem     uint16 = 180
-	OpVFMULXElem    uint16 = 181
-	OpVFMLAElem     uint16 = 182
-	OpVFMLSElem     uint16 = 183
-	OpVFCMEQZero    uint16 = 184
-	OpVFCMGEZero    uint16 = 185
-	OpVFCMGTZero    uint16 = 186
-	OpVFCMLEZero    uint16 = 187
-	OpVFCMLTZero    uint16 = 188
-	OpVFSQRT        uint16 = 189
-	OpVFRECPE       uint16 = 190
-	OpVFRSQRTE      uint16 = 191
-	OpVFRECPX       uint16 = 192
-	OpVFCVTL        uint16 = 193
-	OpVFCVTN        uint16 = 194
-	OpVFCVTXN       uint16 = 195
-	OpVFABS         uint16 = 196
-	OpVFNEG         uint16 = 197
-	OpVFMAXV        uint16 = 198
-	OpVFMINV        uint16 = 199
-	OpVFMAXNMV      uint16 = 200
-	OpVFMINNMV      uint16 = 201
-	OpVSCVTF        uint16 = 202
-	OpVUCVTF        uint16 = 203
-	OpVFRINTN       uint16 = 204
-	OpVFCVTNS       uint16 = 205
-	OpVFCVTNU       uint16 = 206
-	OpVFRINTP       uint16 = 207
-	OpVFCVTPS       uint16 = 208
-	OpVFCVTPU       uint16 = 209
-	OpVFRINTM       uint16 = 210
-	OpVFCVTMS       uint16 = 211
-	OpVFCVTMU       uint16 = 212
-	OpVFRINTZ       uint16 = 213
-	OpVFCVTZS       uint16 = 214
-	OpVFCVTZU       uint16 = 215
-	OpVFRINTA       uint16 = 216
-	OpVFCVTAS       uint16 = 217
-	OpVFCVTAU       uint16 = 218
-	OpVFRINTI       uint16 = 219
-	OpVFRINTX       uint16 = 220
-	OpVUZP1         uint16 = 221
-	OpVUZP2         uint16 = 222
-	OpVZIP1         uint16 = 223
-	OpVZIP2         uint16 = 224
-	OpVTRN1         uint16 = 225
-	OpVTRN2         uint16 = 226
-	OpVEXT          uint16 = 227
-	OpVTBL          uint16 = 228
-	OpVTBX          uint16 = 229
-	OpVDUP          uint16 = 230
-	OpVDUPGeneral   uint16 = 231
-	OpVINS          uint16 = 232
-	OpVINSGeneral   uint16 = 233
-	OpVUMOV         uint16 = 234
-	OpVSMOV32       uint16 = 235
-	OpVSMOV64       uint16 = 236
-	OpVMOVI         uint16 = 237
-	OpVORRImm       uint16 = 238
-	OpVBICImm       uint16 = 239
-	OpVAESE         uint16 = 240
-	OpVAESD         uint16 = 241
-	OpVAESMC        uint16 = 242
-	OpVAESIMC       uint16 = 243
-	OpVSHA1H        uint16 = 244
-	OpVSHA1SU1      uint16 = 245
-	OpVSHA256SU0    uint16 = 246
-	OpVSHA512SU0    uint16 = 247
-	OpVSHA1C        uint16 = 248
-	OpVSHA1P        uint16 = 249
-	OpVSHA1M        uint16 = 250
-	OpVSHA1SU0      uint16 = 251
-	OpVSHA256H      uint16 = 252
-	OpVSHA256H2     uint16 = 253
-	OpVSHA256SU1    uint16 = 254
-	OpVSHA512H      uint16 = 255
-	OpVSHA512H2     uint16 = 256
-	OpVSHA512SU1    uint16 = 257
+	OpFADD32        uint16 = 2
+	OpFADD64        uint16 = 3
+	OpFSUB32        uint16 = 4
+	OpFSUB64        uint16 = 5
+	OpFMUL32        uint16 = 6
+	OpFMUL64        uint16 = 7
+	OpFNMUL32       uint16 = 8
+	OpFNMUL64       uint16 = 9
+	OpFDIV32        uint16 = 10
+	OpFDIV64        uint16 = 11
+	OpFMADD32       uint16 = 12
+	OpFMADD64       uint16 = 13
+	OpFMSUB32       uint16 = 14
+	OpFMSUB64       uint16 = 15
+	OpFNMADD32      uint16 = 16
+	OpFNMADD64      uint16 = 17
+	OpFNMSUB32      uint16 = 18
+	OpFNMSUB64      uint16 = 19
+	OpFMAX32        uint16 = 20
+	OpFMAX64        uint16 = 21
+	OpFMIN32        uint16 = 22
+	OpFMIN64        uint16 = 23
+	OpFMAXNM32      uint16 = 24
+	OpFMAXNM64      uint16 = 25
+	OpFMINNM32      uint16 = 26
+	OpFMINNM64      uint16 = 27
+	OpFSQRT32       uint16 = 28
+	OpFSQRT64       uint16 = 29
+	OpFABS32        uint16 = 30
+	OpFABS64        uint16 = 31
+	OpFNEG32        uint16 = 32
+	OpFNEG64        uint16 = 33
+	OpFRINT32       uint16 = 34
+	OpFRINT64       uint16 = 35
+	OpFRINTI32      uint16 = 36
+	OpFRINTI64      uint16 = 37
+	OpFRINTX32      uint16 = 38
+	OpFRINTX64      uint16 = 39
+	OpFCMP32        uint16 = 40
+	OpFCMP64        uint16 = 41
+	OpFCMPZ32       uint16 = 42
+	OpFCMPZ64       uint16 = 43
+	OpFCCMP32       uint16 = 44
+	OpFCCMP64       uint16 = 45
+	OpFCSEL32       uint16 = 46
+	OpFCSEL64       uint16 = 47
+	OpFMOV32        uint16 = 48
+	OpFMOV64        uint16 = 49
+	OpFMOVI         uint16 = 50
+	OpFMOVTo32      uint16 = 51
+	OpFMOVTo64      uint16 = 52
+	OpFMOVFrom32    uint16 = 53
+	OpFMOVFrom64    uint16 = 54
+	OpFMOVToTop     uint16 = 55
+	OpFMOVFromTop   uint16 = 56
+	OpFCVTDS        uint16 = 57
+	OpFCVTSD        uint16 = 58
+	OpFCVTSH        uint16 = 59
+	OpFCVTDH        uint16 = 60
+	OpFCVTHS        uint16 = 61
+	OpFCVTHD        uint16 = 62
+	OpFCVTI32       uint16 = 63
+	OpFCVTI64       uint16 = 64
+	OpSCVTFW32      uint16 = 65
+	OpSCVTFW64      uint16 = 66
+	OpSCVTFX32      uint16 = 67
+	OpSCVTFX64      uint16 = 68
+	OpUCVTFW32      uint16 = 69
+	OpUCVTFW64      uint16 = 70
+	OpUCVTFX32      uint16 = 71
+	OpUCVTFX64      uint16 = 72
+	OpVAND          uint16 = 73
+	OpVORR          uint16 = 74
+	OpVEOR          uint16 = 75
+	OpVADD          uint16 = 76
+	OpVSUB          uint16 = 77
+	OpVCMEQ         uint16 = 78
+	OpVCMHI         uint16 = 79
+	OpVCMHS         uint16 = 80
+	OpVCMGT         uint16 = 81
+	OpVCMGE         uint16 = 82
+	OpVCMTST        uint16 = 83
+	OpVADDP         uint16 = 84
+	OpVUMAXP        uint16 = 85
+	OpVUMINP        uint16 = 86
+	OpVBIC          uint16 = 87
+	OpVORN          uint16 = 88
+	OpVBSL          uint16 = 89
+	OpVBIT          uint16 = 90
+	OpVBIF          uint16 = 91
+	OpVSMAX         uint16 = 92
+	OpVSMIN         uint16 = 93
+	OpVUMAX         uint16 = 94
+	OpVUMIN         uint16 = 95
+	OpVSMAXP        uint16 = 96
+	OpVSMINP        uint16 = 97
+	OpVSHADD        uint16 = 98
+	OpVSHSUB        uint16 = 99
+	OpVSRHADD       uint16 = 100
+	OpVUHADD        uint16 = 101
+	OpVUHSUB        uint16 = 102
+	OpVURHADD       uint16 = 103
+	OpVSABD         uint16 = 104
+	OpVUABD         uint16 = 105
+	OpVSABA         uint16 = 106
+	OpVUABA         uint16 = 107
+	OpVMUL          uint16 = 108
+	OpVMLA          uint16 = 109
+	OpVMLS          uint16 = 110
+	OpVPMUL         uint16 = 111
+	OpVSSHL         uint16 = 112
+	OpVUSHL         uint16 = 113
+	OpVSRSHL        uint16 = 114
+	OpVURSHL        uint16 = 115
+	OpVSADDL        uint16 = 116
+	OpVUADDL        uint16 = 117
+	OpVSSUBL        uint16 = 118
+	OpVUSUBL        uint16 = 119
+	OpVSABDL        uint16 = 120
+	OpVUABDL        uint16 = 121
+	OpVSABAL        uint16 = 122
+	OpVUABAL        uint16 = 123
+	OpVSMULL        uint16 = 124
+	OpVUMULL        uint16 = 125
+	OpVSMLAL        uint16 = 126
+	OpVUMLAL        uint16 = 127
+	OpVSMLSL        uint16 = 128
+	OpVUMLSL        uint16 = 129
+	OpVSADDW        uint16 = 130
+	OpVUADDW        uint16 = 131
+	OpVSSUBW        uint16 = 132
+	OpVUSUBW        uint16 = 133
+	OpVADDHN        uint16 = 134
+	OpVSUBHN        uint16 = 135
+	OpVRADDHN       uint16 = 136
+	OpVRSUBHN       uint16 = 137
+	OpVPMULL        uint16 = 138
+	OpVSQADD        uint16 = 139
+	OpVSQSUB        uint16 = 140
+	OpVUQADD        uint16 = 141
+	OpVUQSUB        uint16 = 142
+	OpVSQSHL        uint16 = 143
+	OpVUQSHL        uint16 = 144
+	OpVSQRSHL       uint16 = 145
+	OpVUQRSHL       uint16 = 146
+	OpVSQDMULH      uint16 = 147
+	OpVSQRDMULH     uint16 = 148
+	OpVSQDMULL      uint16 = 149
+	OpVSQDMLAL      uint16 = 150
+	OpVSQDMLSL      uint16 = 151
+	OpVMULElem      uint16 = 152
+	OpVMLAElem      uint16 = 153
+	OpVMLSElem      uint16 = 154
+	OpVSMULLElem    uint16 = 155
+	OpVUMULLElem    uint16 = 156
+	OpVSMLALElem    uint16 = 157
+	OpVUMLALElem    uint16 = 158
+	OpVSMLSLElem    uint16 = 159
+	OpVUMLSLElem    uint16 = 160
+	OpVSQDMULHElem  uint16 = 161
+	OpVSQRDMULHElem uint16 = 162
+	OpVSQDMULLElem  uint16 = 163
+	OpVSQDMLALElem  uint16 = 164
+	OpVSQDMLSLElem  uint16 = 165
+	OpVNOT          uint16 = 166
+	OpVABS          uint16 = 167
+	OpVNEG          uint16 = 168
+	OpVCLZ          uint16 = 169
+	OpVCLS          uint16 = 170
+	OpVCNT          uint16 = 171
+	OpVRBIT         uint16 = 172
+	OpVREV16        uint16 = 173
+	OpVREV32        uint16 = 174
+	OpVREV64        uint16 = 175
+	OpVCMGTZero     uint16 = 176
+	OpVCMGEZero     uint16 = 177
+	OpVCMEQZero     uint16 = 178
+	OpVCMLEZero     uint16 = 179
+	OpVCMLTZero     uint16 = 180
+	OpVSADDLP       uint16 = 181
+	OpVUADDLP       uint16 = 182
+	OpVSADALP       uint16 = 183
+	OpVUADALP       uint16 = 184
+	OpVXTN          uint16 = 185
+	OpVSHLL         uint16 = 186
+	OpVURECPE       uint16 = 187
+	OpVURSQRTE      uint16 = 188
+	OpVSQNEG        uint16 = 189
+	OpVSQABS        uint16 = 190
+	OpVSUQADD       uint16 = 191
+	OpVUSQADD       uint16 = 192
+	OpVSQXTN        uint16 = 193
+	OpVUQXTN        uint16 = 194
+	OpVSQXTUN       uint16 = 195
+	OpVADDV         uint16 = 196
+	OpVSMAXV        uint16 = 197
+	OpVSMINV        uint16 = 198
+	OpVUMAXV        uint16 = 199
+	OpVUMINV        uint16 = 200
+	OpVSADDLV       uint16 = 201
+	OpVUADDLV       uint16 = 202
+	OpVSHL          uint16 = 203
+	OpVSLI          uint16 = 204
+	OpVSRI          uint16 = 205
+	OpVUSHR         uint16 = 206
+	OpVSSHR         uint16 = 207
+	OpVURSHR        uint16 = 208
+	OpVSRSHR        uint16 = 209
+	OpVUSRA         uint16 = 210
+	OpVSSRA         uint16 = 211
+	OpVURSRA        uint16 = 212
+	OpVSRSRA        uint16 = 213
+	OpVSSHLL        uint16 = 214
+	OpVUSHLL        uint16 = 215
+	OpVSHRN         uint16 = 216
+	OpVRSHRN        uint16 = 217
+	OpVSQSHLImm     uint16 = 218
+	OpVUQSHLImm     uint16 = 219
+	OpVSQSHLU       uint16 = 220
+	OpVSQSHRN       uint16 = 221
+	OpVSQRSHRN      uint16 = 222
+	OpVSQSHRUN      uint16 = 223
+	OpVSQRSHRUN     uint16 = 224
+	OpVUQSHRN       uint16 = 225
+	OpVUQRSHRN      uint16 = 226
+	OpVFADD         uint16 = 227
+	OpVFSUB         uint16 = 228
+	OpVFMUL         uint16 = 229
+	OpVFMULX        uint16 = 230
+	OpVFDIV         uint16 = 231
+	OpVFMAX         uint16 = 232
+	OpVFMIN         uint16 = 233
+	OpVFMAXNM       uint16 = 234
+	OpVFMINNM       uint16 = 235
+	OpVFRECPS       uint16 = 236
+	OpVFRSQRTS      uint16 = 237
+	OpVFABD         uint16 = 238
+	OpVFMLA         uint16 = 239
+	OpVFMLS         uint16 = 240
+	OpVFCMEQ        uint16 = 241
+	OpVFCMGE        uint16 = 242
+	OpVFCMGT        uint16 = 243
+	OpVFACGE        uint16 = 244
+	OpVFACGT        uint16 = 245
+	OpVFADDP        uint16 = 246
+	OpVFMAXP        uint16 = 247
+	OpVFMINP        uint16 = 248
+	OpVFMAXNMP      uint16 = 249
+	OpVFMINNMP      uint16 = 250
+	OpVFMULElem     uint16 = 251
+	OpVFMULXElem    uint16 = 252
+	OpVFMLAElem     uint16 = 253
+	OpVFMLSElem     uint16 = 254
+	OpVFCMEQZero    uint16 = 255
+	OpVFCMGEZero    uint16 = 256
+	OpVFCMGTZero    uint16 = 257
+	OpVFCMLEZero    uint16 = 258
+	OpVFCMLTZero    uint16 = 259
+	OpVFSQRT        uint16 = 260
+	OpVFRECPE       uint16 = 261
+	OpVFRSQRTE      uint16 = 262
+	OpVFRECPX       uint16 = 263
+	OpVFCVTL        uint16 = 264
+	OpVFCVTN        uint16 = 265
+	OpVFCVTXN       uint16 = 266
+	OpVFABS         uint16 = 267
+	OpVFNEG         uint16 = 268
+	OpVFMAXV        uint16 = 269
+	OpVFMINV        uint16 = 270
+	OpVFMAXNMV      uint16 = 271
+	OpVFMINNMV      uint16 = 272
+	OpVSCVTF        uint16 = 273
+	OpVUCVTF        uint16 = 274
+	OpVFRINTN       uint16 = 275
+	OpVFCVTNS       uint16 = 276
+	OpVFCVTNU       uint16 = 277
+	OpVFRINTP       uint16 = 278
+	OpVFCVTPS       uint16 = 279
+	OpVFCVTPU       uint16 = 280
+	OpVFRINTM       uint16 = 281
+	OpVFCVTMS       uint16 = 282
+	OpVFCVTMU       uint16 = 283
+	OpVFRINTZ       uint16 = 284
+	OpVFCVTZS       uint16 = 285
+	OpVFCVTZU       uint16 = 286
+	OpVFRINTA       uint16 = 287
+	OpVFCVTAS       uint16 = 288
+	OpVFCVTAU       uint16 = 289
+	OpVFRINTI       uint16 = 290
+	OpVFRINTX       uint16 = 291
+	OpVUZP1         uint16 = 292
+	OpVUZP2         uint16 = 293
+	OpVZIP1         uint16 = 294
+	OpVZIP2         uint16 = 295
+	OpVTRN1         uint16 = 296
+	OpVTRN2         uint16 = 297
+	OpVEXT          uint16 = 298
+	OpVTBL          uint16 = 299
+	OpVTBX          uint16 = 300
+	OpVDUP          uint16 = 301
+	OpVDUPGeneral   uint16 = 302
+	OpVINS          uint16 = 303
+	OpVINSGeneral   uint16 = 304
+	OpVUMOV         uint16 = 305
+	OpVSMOV32       uint16 = 306
+	OpVSMOV64       uint16 = 307
+	OpVMOVI         uint16 = 308
+	OpVORRImm       uint16 = 309
+	OpVBICImm       uint16 = 310
+	OpVAESE         uint16 = 311
+	OpVAESD         uint16 = 312
+	OpVAESMC        uint16 = 313
+	OpVAESIMC       uint16 = 314
+	OpVSHA1H        uint16 = 315
+	OpVSHA1SU1      uint16 = 316
+	OpVSHA256SU0    uint16 = 317
+	OpVSHA512SU0    uint16 = 318
+	OpVSHA1C        uint16 = 319
+	OpVSHA1P        uint16 = 320
+	OpVSHA1M        uint16 = 321
+	OpVSHA1SU0      uint16 = 322
+	OpVSHA256H      uint16 = 323
+	OpVSHA256H2     uint16 = 324
+	OpVSHA256SU1    uint16 = 325
+	OpVSHA512H      uint16 = 326
+	OpVSHA512H2     uint16 = 327
+	OpVSHA512SU1    uint16 = 328
 
 	// NumOps is one more than the largest code.
-	NumOps = 258
+	NumOps = 329
 )
 
 var opNames = [NumOps]string{
 	OpUNDEF:         "UNDEF",
 	OpNOP:           "NOP",
+	OpFADD32:        "FADD32",
+	OpFADD64:        "FADD64",
+	OpFSUB32:        "FSUB32",
+	OpFSUB64:        "FSUB64",
+	OpFMUL32:        "FMUL32",
+	OpFMUL64:        "FMUL64",
+	OpFNMUL32:       "FNMUL32",
+	OpFNMUL64:       "FNMUL64",
+	OpFDIV32:        "FDIV32",
+	OpFDIV64:        "FDIV64",
+	OpFMADD32:       "FMADD32",
+	OpFMADD64:       "FMADD64",
+	OpFMSUB32:       "FMSUB32",
+	OpFMSUB64:       "FMSUB64",
+	OpFNMADD32:      "FNMADD32",
+	OpFNMADD64:      "FNMADD64",
+	OpFNMSUB32:      "FNMSUB32",
+	OpFNMSUB64:      "FNMSUB64",
+	OpFMAX32:        "FMAX32",
+	OpFMAX64:        "FMAX64",
+	OpFMIN32:        "FMIN32",
+	OpFMIN64:        "FMIN64",
+	OpFMAXNM32:      "FMAXNM32",
+	OpFMAXNM64:      "FMAXNM64",
+	OpFMINNM32:      "FMINNM32",
+	OpFMINNM64:      "FMINNM64",
+	OpFSQRT32:       "FSQRT32",
+	OpFSQRT64:       "FSQRT64",
+	OpFABS32:        "FABS32",
+	OpFABS64:        "FABS64",
+	OpFNEG32:        "FNEG32",
+	OpFNEG64:        "FNEG64",
+	OpFRINT32:       "FRINT32",
+	OpFRINT64:       "FRINT64",
+	OpFRINTI32:      "FRINTI32",
+	OpFRINTI64:      "FRINTI64",
+	OpFRINTX32:      "FRINTX32",
+	OpFRINTX64:      "FRINTX64",
+	OpFCMP32:        "FCMP32",
+	OpFCMP64:        "FCMP64",
+	OpFCMPZ32:       "FCMPZ32",
+	OpFCMPZ64:       "FCMPZ64",
+	OpFCCMP32:       "FCCMP32",
+	OpFCCMP64:       "FCCMP64",
+	OpFCSEL32:       "FCSEL32",
+	OpFCSEL64:       "FCSEL64",
+	OpFMOV32:        "FMOV32",
+	OpFMOV64:        "FMOV64",
+	OpFMOVI:         "FMOVI",
+	OpFMOVTo32:      "FMOVTo32",
+	OpFMOVTo64:      "FMOVTo64",
+	OpFMOVFrom32:    "FMOVFrom32",
+	OpFMOVFrom64:    "FMOVFrom64",
+	OpFMOVToTop:     "FMOVToTop",
+	OpFMOVFromTop:   "FMOVFromTop",
+	OpFCVTDS:        "FCVTDS",
+	OpFCVTSD:        "FCVTSD",
+	OpFCVTSH:        "FCVTSH",
+	OpFCVTDH:        "FCVTDH",
+	OpFCVTHS:        "FCVTHS",
+	OpFCVTHD:        "FCVTHD",
+	OpFCVTI32:       "FCVTI32",
+	OpFCVTI64:       "FCVTI64",
+	OpSCVTFW32:      "SCVTFW32",
+	OpSCVTFW64:      "SCVTFW64",
+	OpSCVTFX32:      "SCVTFX32",
+	OpSCVTFX64:      "SCVTFX64",
+	OpUCVTFW32:      "UCVTFW32",
+	OpUCVTFW64:      "UCVTFW64",
+	OpUCVTFX32:      "UCVTFX32",
+	OpUCVTFX64:      "UCVTFX64",
 	OpVAND:          "VAND",
 	OpVORR:          "VORR",
 	OpVEOR:          "VEOR",
@@ -530,6 +672,77 @@ var opNames = [NumOps]string{
 
 var opAttrs = [NumOps]Attr{
 	OpUNDEF:         0x7,
+	OpFADD32:        0x28,
+	OpFADD64:        0x28,
+	OpFSUB32:        0x28,
+	OpFSUB64:        0x28,
+	OpFMUL32:        0x28,
+	OpFMUL64:        0x28,
+	OpFNMUL32:       0x8,
+	OpFNMUL64:       0x8,
+	OpFDIV32:        0x8,
+	OpFDIV64:        0x8,
+	OpFMADD32:       0x28,
+	OpFMADD64:       0x28,
+	OpFMSUB32:       0x28,
+	OpFMSUB64:       0x28,
+	OpFNMADD32:      0x8,
+	OpFNMADD64:      0x8,
+	OpFNMSUB32:      0x8,
+	OpFNMSUB64:      0x8,
+	OpFMAX32:        0x8,
+	OpFMAX64:        0x8,
+	OpFMIN32:        0x8,
+	OpFMIN64:        0x8,
+	OpFMAXNM32:      0x8,
+	OpFMAXNM64:      0x8,
+	OpFMINNM32:      0x8,
+	OpFMINNM64:      0x8,
+	OpFSQRT32:       0x8,
+	OpFSQRT64:       0x8,
+	OpFABS32:        0x8,
+	OpFABS64:        0x8,
+	OpFNEG32:        0x8,
+	OpFNEG64:        0x8,
+	OpFRINT32:       0x8,
+	OpFRINT64:       0x8,
+	OpFRINTI32:      0x8,
+	OpFRINTI64:      0x8,
+	OpFRINTX32:      0x8,
+	OpFRINTX64:      0x8,
+	OpFCMP32:        0x28,
+	OpFCMP64:        0x28,
+	OpFCMPZ32:       0x28,
+	OpFCMPZ64:       0x28,
+	OpFCCMP32:       0x8,
+	OpFCCMP64:       0x8,
+	OpFCSEL32:       0x8,
+	OpFCSEL64:       0x8,
+	OpFMOV32:        0x28,
+	OpFMOV64:        0x28,
+	OpFMOVI:         0x28,
+	OpFMOVTo32:      0x28,
+	OpFMOVTo64:      0x28,
+	OpFMOVFrom32:    0x28,
+	OpFMOVFrom64:    0x28,
+	OpFMOVToTop:     0x8,
+	OpFMOVFromTop:   0x8,
+	OpFCVTDS:        0x8,
+	OpFCVTSD:        0x8,
+	OpFCVTSH:        0x8,
+	OpFCVTDH:        0x8,
+	OpFCVTHS:        0x8,
+	OpFCVTHD:        0x8,
+	OpFCVTI32:       0x8,
+	OpFCVTI64:       0x8,
+	OpSCVTFW32:      0x8,
+	OpSCVTFW64:      0x8,
+	OpSCVTFX32:      0x8,
+	OpSCVTFX64:      0x8,
+	OpUCVTFW32:      0x8,
+	OpUCVTFW64:      0x8,
+	OpUCVTFX32:      0x8,
+	OpUCVTFX64:      0x8,
 	OpVAND:          0x8,
 	OpVORR:          0x8,
 	OpVEOR:          0x8,
