@@ -120,18 +120,13 @@ func boot(ctx context.Context, f *bootFlags) error {
 		return err
 	}
 	end, err := await(ctx, proc.Conn)
-	sum := summary{}
-	if err == nil && f.digest {
-		sum.MemorySHA256, err = memoryDigest(proc.Conn)
-	}
 	proc.Close()
 	term.close()
 	if err != nil {
 		return err
 	}
 	if f.json {
-		sum.fill(end, context.Cause(ctx))
-		json.NewEncoder(os.Stderr).Encode(sum)
+		json.NewEncoder(os.Stderr).Encode(summarize(end, context.Cause(ctx)))
 	}
 	return f.verdict(end, context.Cause(ctx))
 }
@@ -166,16 +161,6 @@ func vmGone(err error) error {
 		return fmt.Errorf("the VM process died: %w", err)
 	}
 	return err
-}
-
-func memoryDigest(conn *ipc.Conn) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	resp, err := ipc.Call(ctx, conn, vmapi.Digest, &vmapi.DigestReq{})
-	if err != nil {
-		return "", err
-	}
-	return resp.SHA256, nil
 }
 
 // verdict turns the end of a guest into this program's.
@@ -219,8 +204,8 @@ type summary struct {
 	MemorySHA256 string  `json:"memory_sha256,omitempty"`
 }
 
-func (s *summary) fill(end *vmapi.WaitResp, cause error) {
-	s.Outcome, s.Message, s.Counters = string(end.Outcome), end.Message, end.Stats
+func summarize(end *vmapi.WaitResp, cause error) summary {
+	s := summary{Outcome: string(end.Outcome), Message: end.Message, Counters: end.Stats, MemorySHA256: end.MemorySHA256}
 	switch {
 	case end.Outcome != vmapi.Stopped:
 	case errors.Is(cause, errTimeout):
@@ -231,12 +216,13 @@ func (s *summary) fill(end *vmapi.WaitResp, cause error) {
 	if end.Stats.CPUSeconds > 0 {
 		s.MIPS = float64(end.Stats.Instructions) / end.Stats.CPUSeconds / 1e6
 	}
+	return s
 }
 
 // request opens every file and checks what can be checked here. The request
 // holds the descriptors, also when there is an error.
 func (f *bootFlags) request() (*vmapi.BootReq, error) {
-	req := &vmapi.BootReq{Engine: f.engine, CPUs: f.cpus, Cmdline: f.cmdline, Console: vmapi.Console(f.console)}
+	req := &vmapi.BootReq{Engine: f.engine, CPUs: f.cpus, Cmdline: f.cmdline, Console: vmapi.Console(f.console), DigestMemory: f.digest}
 	if f.kernel == "" {
 		return req, usagef("cannot boot without a kernel: give --kernel FILE")
 	}

@@ -24,8 +24,6 @@ var (
 	Stop = ipc.Method[StopReq, StopResp]{Name: "vm.stop"}
 	// Stats may be asked at any time, also while the guest is stuck.
 	Stats = ipc.Method[StatsReq, StatsResp]{Name: "vm.stats"}
-	// Digest is the SHA-256 of guest memory after the guest has ended.
-	Digest = ipc.Method[DigestReq, DigestResp]{Name: "vm.digest"}
 )
 
 // BootReq is a whole machine. Every file comes as a descriptor; the caller has
@@ -47,6 +45,8 @@ type BootReq struct {
 	// Terminal is a stream socket: what the guest prints comes out of its other
 	// end, what is written there is typed. 0 for none.
 	Terminal ipc.FD `json:"terminal"`
+
+	DigestMemory bool `json:"digest_memory,omitempty"` // fill in WaitResp.MemorySHA256
 }
 
 // Console names one of the guest's consoles, as Linux does.
@@ -74,11 +74,14 @@ type WaitReq struct{}
 
 // WaitResp says how the guest ended.
 type WaitResp struct {
-	Outcome   Outcome  `json:"outcome"`
-	Message   string   `json:"message,omitempty"`   // one sentence
-	Registers string   `json:"registers,omitempty"` // a dump of every vCPU, for Panic and Fault
-	LastLines string   `json:"last_lines,omitempty"`
-	Stats     Counters `json:"stats"`
+	Outcome   Outcome `json:"outcome"`
+	Message   string  `json:"message,omitempty"`   // one sentence
+	Registers string  `json:"registers,omitempty"` // a dump of every vCPU, for Panic and Fault
+	LastLines string  `json:"last_lines,omitempty"`
+	// MemorySHA256 is of guest RAM as the guest left it: 64 hexadecimal digits, or
+	// nothing unless BootReq.DigestMemory asked for it.
+	MemorySHA256 string   `json:"memory_sha256,omitempty"`
+	Stats        Counters `json:"stats"`
 }
 
 // Outcome is how a guest ended.
@@ -105,14 +108,6 @@ type StatsReq struct{}
 // StatsResp is a snapshot.
 type StatsResp struct {
 	Stats Counters `json:"stats"`
-}
-
-// DigestReq asks for all of guest RAM.
-type DigestReq struct{}
-
-// DigestResp is 64 hexadecimal digits.
-type DigestResp struct {
-	SHA256 string `json:"sha256"`
 }
 
 // Counters say what a VM has done so far.

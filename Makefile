@@ -1,0 +1,60 @@
+# Everything a person or CI does with this project is a target here.
+# `make help` lists them.
+
+GO       ?= go
+MODULE   := github.com/arcboxlabs/arcbox-go
+PROGRAMS := arcbox arcbox-vm
+GOFILES  := $(shell git ls-files --cached --others --exclude-standard '*.go' 2>/dev/null)
+
+# Packages whose tests run a guest on the software engine in their own process:
+# the race detector makes an interpreter twenty times slower and cannot see guest
+# memory anyway, so these run without it; everything else runs with it.
+VM_PKGS   = $(shell $(GO) list ./... | grep -E '/(hv/soft|hv/board|hv/hvtest|hv/irq|test|cmd/arcbox-vm)(/|$$)')
+RACE_PKGS = $(filter-out $(VM_PKGS),$(shell $(GO) list ./...))
+
+export ARCBOX_ASSETS ?= /var/cache/arcbox
+
+.PHONY: help build deps assets kernel run boot test check bench soak clean fmt
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the programs into bin/
+	@mkdir -p bin
+	$(GO) build -trimpath -o bin/ $(PROGRAMS:%=./cmd/%)
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags='-s -w' -o bin/arcbox-guest ./cmd/arcbox-guest
+
+deps: ## install the Debian packages that building and testing need
+	@scripts/deps
+
+assets: deps build ## make the boot assets that this machine lacks
+	@bin/arcbox assets fetch
+
+kernel: deps build ## compile our own kernel (about 12 minutes, once) and make it the default
+	@bin/arcbox assets fetch --flavour arcbox
+
+run: assets ## boot a VM and show it at work
+	@scripts/run
+
+boot: assets ## boot a VM with this terminal as its console
+	@scripts/boot
+
+test: deps build ## run every test
+	$(GO) test -race -short $(RACE_PKGS)
+	$(GO) test -short $(VM_PKGS)
+
+check: ## format, vet, cross-build, house rules, generated files
+	@scripts/check
+
+bench: assets ## measure against peers; ONLY=regexp chooses
+	$(GO) run ./bench -only '$(ONLY)' -out build/bench.json
+
+soak: assets ## run the full counts; see docs/soak.md
+	@scripts/soak
+
+fmt: ## format the Go files
+	gofmt -w $(GOFILES)
+
+clean: ## remove what was built here
+	rm -rf bin build

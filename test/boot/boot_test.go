@@ -1,0 +1,251 @@
+// Package boot_test runs `arcbox boot` as a user does, with real kernels.
+package boot_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit"
+)
+
+func TestMain(m *testing.M) { os.Exit(kit.Main(m, "./init")) }
+
+// An ended boot.
+type ended struct {
+	status         int
+	stdout, stderr string
+}
+
+// start prepares arcbox boot with a kernel, the tests' initrd and more flags.
+func start(t *testing.T, flavour, act string, more ...string) *exec.Cmd {
+	t.Helper()
+	fl := kit.Flavour(t, flavour)
+	args := []string{"boot", "--kernel", fl.Kernel, "--initrd", kit.Initrd(t), "--timeout", "2m", "--console", "ttyAMA0",
+		"--cmdline", fl.Cmdline + " console=ttyAMA0 panic=-1 act=" + act}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), append(args, more...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 20 * time.Second
+	return cmd
+}
+
+// finish runs cmd to its end.
+func finish(t *testing.T, cmd *exec.Cmd) ended {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%v: %v", cmd.Args, err)
+	}
+	return ended{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+}
+
+// tail is the end of a text, for messages.
+func tail(s string) string {
+	if len(s) > 1500 {
+		s = "..." + s[len(s)-1500:]
+	}
+	return s
+}
+
+func (e ended) want(t *testing.T, status int, says ...string) {
+	t.Helper()
+	all := e.stdout + e.stderr
+	for _, s := range says {
+		if !strings.Contains(all, s) {
+			t.Errorf("nothing says %q", s)
+		}
+	}
+	if e.status != status {
+		t.Errorf("exit %d, want %d", e.status, status)
+	}
+	if t.Failed() {
+		t.Fatalf("stdout: %s\nstderr: %s", tail(e.stdout), tail(e.stderr))
+	}
+}
+
+// complaints are lines of a kernel that a good machine gives no reason for.
+var complaints = regexp.MustCompile(`(?m)^.*(WARNING:|BUG:|rcu:.*stall|Unable to handle|Internal error|Oops|unhandled|bad mode).*$`)
+
+func TestFlavoursBootWithLittleAndMuchMemory(t *testing.T) {
+	for _, flavour := range kit.Flavours(t) {
+		for _, memory := range []string{"256MiB", "1GiB", "4GiB"} {
+			t.Run(flavour+" "+memory, func(t *testing.T) {
+				e := finish(t, start(t, flavour, "sleep", "--memory", memory))
+				e.want(t, 0, "test init: up", "test init: slept")
+				if bad := complaints.FindString(e.stdout); bad != "" {
+					t.Errorf("the kernel complains: %s", bad)
+				}
+			})
+		}
+	}
+}
+
+func TestExitStatusSaysWhatTheGuestDid(t *testing.T) {
+	tests := []struct {
+		name, act string
+		more      []string
+		status    int
+		says      string
+	}{
+		{"power off", "poweroff", nil, 0, "test init: up"},
+		{"reset", "reset", nil, 3, "reset"},
+		{"init dies", "exit", nil, 4, "Attempted to kill init"},
+		{"the kernel is crashed", "sysrq:c", nil, 4, "sysrq triggered crash"},
+		{"the guest hangs", "hang", []string{"--timeout", "6s"}, 5, "the time was up"},
+	}
+	for _, flavour := range kit.Flavours(t) {
+		for _, tt := range tests {
+			t.Run(flavour+" "+tt.name, func(t *testing.T) {
+				finish(t, start(t, flavour, tt.act, tt.more...)).want(t, tt.status, tt.says)
+			})
+		}
+	}
+}
+
+func TestNoRootIsAPanicThatIsShown(t *testing.T) {
+	for _, flavour := range kit.Flavours(t) {
+		t.Run(flavour, func(t *testing.T) {
+			fl := kit.Flavour(t, flavour)
+			cmd := exec.Command(kit.Program("arcbox"), "boot", "--kernel", fl.Kernel, "--timeout", "2m",
+				"--cmdline", fl.Cmdline+" console=ttyAMA0 console=hvc0")
+			e := finish(t, cmd)
+			e.want(t, 4)
+			if !strings.Contains(e.stderr, "Kernel panic - not syncing") {
+				t.Errorf("the panic's lines are not shown: %s", tail(e.stderr))
+			}
+		})
+	}
+}
+
+func TestWhatIsTypedReachesTheGuest(t *testing.T) {
+	for _, console := range []string{"ttyAMA0", "hvc0"} {
+		t.Run(console, func(t *testing.T) {
+			fl := kit.Flavour(t, "arcbox")
+			if console == "hvc0" && !fl.BuiltIn {
+				t.Skip("this kernel has virtio as modules, and the tests' init loads none")
+			}
+			cmd := start(t, fl.Name, "echo", "--console", console)
+			cmd.Args[len(cmd.Args)-3] = strings.Replace(cmd.Args[len(cmd.Args)-3], "console=ttyAMA0", "console="+console, 1)
+			cmd.Stdin = strings.NewReader("one\ntwo words\nbye\n")
+			finish(t, cmd).want(t, 0, `heard "one"`, `heard "two words"`)
+		})
+	}
+}
+
+func TestSummaryIsJSON(t *testing.T) {
+	e := finish(t, start(t, "any", "poweroff", "--json", "--memory-digest"))
+	e.want(t, 0)
+	var s struct {
+		Outcome      string
+		Instructions uint64
+		Exits        map[string]uint64
+		MIPS         float64
+		GuestSeconds float64 `json:"guest_seconds"`
+		HostSeconds  float64 `json:"host_seconds"`
+		MemorySHA256 string  `json:"memory_sha256"`
+	}
+	if err := json.Unmarshal([]byte(e.stderr), &s); err != nil {
+		t.Fatalf("%v: %s", err, tail(e.stderr))
+	}
+	if s.Outcome != "poweroff" || s.Instructions < 1e6 || s.Exits["mmio"] == 0 || s.Exits["hvc"] == 0 ||
+		s.MIPS <= 0 || s.GuestSeconds <= 0 || s.HostSeconds <= 0 || len(s.MemorySHA256) != 64 {
+		t.Errorf("the summary lacks something: %s", e.stderr)
+	}
+}
+
+func TestDiskKeepsWhatTheGuestWrote(t *testing.T) {
+	fl := kit.Flavour(t, "arcbox")
+	if !fl.BuiltIn {
+		t.Skip("this kernel has virtio as modules, and the tests' init loads none")
+	}
+	disk := filepath.Join(t.TempDir(), "disk")
+	image := append([]byte("written by the host\n"), make([]byte, 1<<20-20)...)
+	if err := os.WriteFile(disk, image, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, start(t, fl.Name, "vda:refused", "--disk", disk+",ro")).want(t, 0, `vda says "written by the host"`, "vda refuses")
+	finish(t, start(t, fl.Name, "vda:guest", "--disk", disk)).want(t, 0, `vda says "written by the host"`, "vda took it")
+	finish(t, start(t, fl.Name, "vda", "--disk", disk+",ro")).want(t, 0, `vda says "guest"`)
+}
+
+func TestLeavesNothingBehind(t *testing.T) {
+	victims := []struct {
+		name   string
+		kill   func(cmd *exec.Cmd, vm int) error
+		status int
+	}{
+		{"arcbox is killed", func(cmd *exec.Cmd, _ int) error { return cmd.Process.Kill() }, -1},
+		{"arcbox is interrupted", func(cmd *exec.Cmd, _ int) error { return cmd.Process.Signal(os.Interrupt) }, 1},
+		{"arcbox-vm is killed", func(_ *exec.Cmd, vm int) error { return syscall.Kill(vm, syscall.SIGKILL) }, 1},
+		{"arcbox-vm is terminated", func(_ *exec.Cmd, vm int) error { return syscall.Kill(vm, syscall.SIGTERM) }, 1},
+	}
+	for _, v := range victims {
+		t.Run(v.name, func(t *testing.T) {
+			cmd := start(t, "any", "hang")
+			out, up := kit.WaitFor("test init: up")
+			cmd.Stdout = out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-up
+			vm := child(t, cmd.Process.Pid)
+			if err := v.kill(cmd, vm); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			if got := cmd.ProcessState.ExitCode(); got != v.status {
+				t.Errorf("exit %d, want %d", got, v.status)
+			}
+			for start := time.Now(); syscall.Kill(vm, 0) == nil; time.Sleep(5 * time.Millisecond) {
+				if time.Since(start) > 10*time.Second {
+					t.Fatalf("arcbox-vm (pid %d) is still there", vm)
+				}
+			}
+		})
+	}
+}
+
+// child is the only child process of pid.
+func child(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	var id int
+	if _, serr := fmt.Sscan(string(text), &id); err != nil || serr != nil {
+		// The child was started by another thread of the process.
+		all, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+		for _, path := range all {
+			text, _ := os.ReadFile(path)
+			if n, _ := fmt.Sscan(string(text), &id); n == 1 {
+				return id
+			}
+		}
+		t.Fatalf("arcbox has no child process")
+	}
+	return id
+}
+
+func TestManyBootsInARow(t *testing.T) {
+	for _, flavour := range kit.Flavours(t) {
+		for n := range kit.Rounds(3, 50) {
+			e := finish(t, start(t, flavour, "sleep", "--timeout", "60s"))
+			if e.status != 0 {
+				t.Fatalf("%s: boot %d: exit %d\n%s%s", flavour, n, e.status, tail(e.stdout), tail(e.stderr))
+			}
+		}
+	}
+}

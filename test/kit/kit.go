@@ -1,0 +1,124 @@
+// Package kit is what tests with a whole guest share: the programs as they are
+// shipped, the kernels of this machine's asset store, an initrd with a test's own
+// init.
+package kit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// dir holds what Main built.
+var dir string
+
+// Main builds the programs and the init at path (a package of the caller's, for
+// linux/arm64), runs the tests and cleans up. It returns the exit status.
+func Main(m *testing.M, init string) int {
+	var err error
+	if dir, err = os.MkdirTemp("", "arcbox-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := build(init); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// build makes the programs, and the initrd if there is an init.
+func build(init string) error {
+	const cmd = "github.com/arcboxlabs/arcbox-go/cmd/"
+	if err := goBuild(nil, cmd+"arcbox", cmd+"arcbox-vm"); err != nil || init == "" {
+		return err
+	}
+	guest := []string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"}
+	if err := goBuild(guest, init); err != nil {
+		return err
+	}
+	return packInitrd(filepath.Base(init))
+}
+
+func goBuild(env []string, pkgs ...string) error {
+	cmd := exec.Command("go", append([]string{"build", "-o", dir + "/"}, pkgs...)...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot build %v: %w\n%s", pkgs, err, out)
+	}
+	return nil
+}
+
+// packInitrd makes dir/initrd of one program, as /init.
+func packInitrd(program string) error {
+	root := filepath.Join(dir, "root")
+	if err := os.MkdirAll(filepath.Join(root, "dev"), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(dir, program), filepath.Join(root, "init")); err != nil {
+		return err
+	}
+	cmd := exec.Command("cpio", "-o", "-H", "newc", "--quiet", "-O", filepath.Join(dir, "initrd"))
+	cmd.Dir, cmd.Stdin = root, strings.NewReader("init\ndev\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot pack the initrd: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// Program is the path of a program that Main built.
+func Program(name string) string { return filepath.Join(dir, name) }
+
+// Initrd is the path of the initrd that Main made.
+func Initrd(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(dir, "initrd")
+}
+
+// Rounds is how often a storm is repeated: few in make test, many in make soak,
+// which sets ARCBOX_SOAK.
+func Rounds(few, many int) int {
+	if os.Getenv("ARCBOX_SOAK") != "" {
+		return many
+	}
+	return few
+}
+
+// WaitFor is a writer that closes seen once text has been written to it.
+func WaitFor(text string) (w io.Writer, seen <-chan struct{}) {
+	ch := make(chan struct{})
+	return &waiter{text: []byte(text), seen: ch}, ch
+}
+
+type waiter struct {
+	mu   sync.Mutex
+	text []byte
+	got  []byte
+	seen chan struct{} // nil once closed
+}
+
+func (w *waiter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.got = append(w.got, p...)
+	if w.seen != nil && bytes.Contains(w.got, w.text) {
+		close(w.seen)
+		w.seen = nil
+	}
+	return len(p), nil
+}
+
+// run gives the standard output of one of our programs.
+func run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, Program(name), args...)
+	cmd.Stderr = os.Stderr
+	return cmd.Output()
+}
