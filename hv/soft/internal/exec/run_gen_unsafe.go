@@ -91,9 +91,9 @@ func (c *Core) runFP(i *isa.Op) {
 		} else {
 			c.V[i.Rd] = simd.Vec{uint64(uint64(c.V[i.Rm][0])), 0}
 		}
-	case isa.OpFMOVToTop:
+	case isa.OpFMOVTopFrom:
 		c.V[i.Rd][1] = c.X[i.Rn]
-	case isa.OpFMOVFromTop:
+	case isa.OpFMOVTopTo:
 		c.X[i.Rd] = c.V[i.Rn][1]
 	case isa.OpFCVTDS:
 		c.V[i.Rd] = simd.Vec{uint64(c.Env.From32To64(uint32(c.V[i.Rn][0]))), 0}

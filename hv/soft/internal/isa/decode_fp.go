@@ -191,7 +191,7 @@ func fpMove(w uint32, op Op) (Op, bool) {
 	case 0, 1<<1 | 1:
 		op.Code = sel(code[to], sf)
 	case 1<<3 | typeTop<<1 | 1:
-		op.Code = [2]uint16{OpFMOVFromTop, OpFMOVToTop}[to]
+		op.Code = [2]uint16{OpFMOVTopTo, OpFMOVTopFrom}[to]
 	default:
 		return Op{}, false
 	}

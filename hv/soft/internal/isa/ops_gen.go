@@ -59,8 +59,8 @@ const (
 	OpFMOVTo64      uint16 = 52
 	OpFMOVFrom32    uint16 = 53
 	OpFMOVFrom64    uint16 = 54
-	OpFMOVToTop     uint16 = 55
-	OpFMOVFromTop   uint16 = 56
+	OpFMOVTopFrom   uint16 = 55
+	OpFMOVTopTo     uint16 = 56
 	OpFCVTDS        uint16 = 57
 	OpFCVTSD        uint16 = 58
 	OpFCVTSH        uint16 = 59
@@ -394,8 +394,8 @@ var opNames = [NumOps]string{
 	OpFMOVTo64:      "FMOVTo64",
 	OpFMOVFrom32:    "FMOVFrom32",
 	OpFMOVFrom64:    "FMOVFrom64",
-	OpFMOVToTop:     "FMOVToTop",
-	OpFMOVFromTop:   "FMOVFromTop",
+	OpFMOVTopFrom:   "FMOVTopFrom",
+	OpFMOVTopTo:     "FMOVTopTo",
 	OpFCVTDS:        "FCVTDS",
 	OpFCVTSD:        "FCVTSD",
 	OpFCVTSH:        "FCVTSH",
@@ -725,8 +725,8 @@ var opAttrs = [NumOps]Attr{
 	OpFMOVTo64:      0x28,
 	OpFMOVFrom32:    0x28,
 	OpFMOVFrom64:    0x28,
-	OpFMOVToTop:     0x8,
-	OpFMOVFromTop:   0x8,
+	OpFMOVTopFrom:   0x8,
+	OpFMOVTopTo:     0x8,
 	OpFCVTDS:        0x8,
 	OpFCVTSD:        0x8,
 	OpFCVTSH:        0x8,

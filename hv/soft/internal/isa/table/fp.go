@@ -58,14 +58,15 @@ func (t *Table) fpCompares() {
 	t.Pair("FCSEL", operands(`if c.Test($cond) { $vd = simd.Vec{uint64(@n), 0} } else { $vd = simd.Vec{uint64(@m), 0} }`))
 }
 
-// fpMoves adds moves. FMOVI's number is in $imm; Top is the upper doubleword.
+// fpMoves adds moves. FMOVI's number is in $imm. To and From are to and from
+// general registers; Top is the upper doubleword.
 func (t *Table) fpMoves() {
 	t.fpPair("FMOV", `@n`, Hot)
 	t.Add("FMOVI", `$vd = simd.Vec{$imm, 0}`, Hot)
 	t.Pair("FMOVTo", operands(`$d = uint64(@n)`), Hot)
 	t.Pair("FMOVFrom", `$vd = simd.Vec{uint64(@U($n)), 0}`, Hot)
-	t.Add("FMOVToTop", `$vd[1] = $n`)
-	t.Add("FMOVFromTop", `$d = $vn[1]`)
+	t.Add("FMOVTopFrom", `$vd[1] = $n`)
+	t.Add("FMOVTopTo", `$d = $vn[1]`)
 }
 
 // fpConversions adds rows that convert between formats, named by target and
