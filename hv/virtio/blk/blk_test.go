@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -543,7 +544,7 @@ func TestNoAllocationPerRequest(t *testing.T) {
 		for _, bufs := range [][]virtiotest.Buf{read, write, flush} {
 			q.Add(bufs...)
 			q.Kick()
-			for ok := false; !ok; {
+			for ok := false; !ok; runtime.Gosched() {
 				_, _, ok = q.Used()
 			}
 		}

@@ -111,9 +111,7 @@ func (s Subject) reset(t *testing.T) {
 	d := Start(t, s.New(t), Options{})
 	for range 60 {
 		for _, q := range d.Queues {
-			for range 1 + rnd.IntN(8) {
-				q.Add(d.random(rnd, 4)...)
-			}
+			d.fill(rnd, q, 1+rnd.IntN(8), 4)
 			q.Notify()
 		}
 		if rnd.IntN(2) == 0 {
@@ -125,6 +123,15 @@ func (s Subject) reset(t *testing.T) {
 	d.within("reset", func() { d.W(Status, 0) })
 	if d.Level() || d.R(IntStatus) != 0 {
 		t.Errorf("line %v, status %#x after reset", d.Level(), d.R(IntStatus))
+	}
+}
+
+// fill adds up to chains chains of up to n buffers, as the queue has room.
+func (d *Driver) fill(rnd *rand.Rand, q *Ring, chains, n int) {
+	for range chains {
+		if bufs := d.random(rnd, n); len(bufs) <= q.Room() {
+			q.Add(bufs...)
+		}
 	}
 }
 
@@ -149,9 +156,7 @@ func (s Subject) letsGo(t *testing.T) {
 	d := Start(t, s.New(t), Options{})
 	for range 20 {
 		for _, q := range d.Queues {
-			for range 8 {
-				q.Add(d.random(rnd, 3)...)
-			}
+			d.fill(rnd, q, 8, 3)
 			q.Notify()
 		}
 		d.within("reset", func() { d.W(Status, 0) })
