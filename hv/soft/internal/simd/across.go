@@ -1,19 +1,19 @@
 package simd
 
-// neighbours splits m:n into the elements that a pairwise instruction puts
-// together: the even ones and the odd ones. With a scalar shape, m being n,
-// they are the two lowest of n.
-func neighbours(n, m *Vec, s Shape) (a, b Vec) {
-	unzip(&a, n, m, s, 0)
-	unzip(&b, n, m, s, 1)
-	return a, b
+// pairs computes on neighbours in m:n: on the even elements and the odd ones.
+// With a scalar shape, m being n, they are the two lowest of n.
+func pairs(d, n, m *Vec, s Shape, f func(l lanes, a, b uint64) uint64) {
+	a0, a1 := unzip(n, m, s, 0)
+	b0, b1 := unzip(n, m, s, 1)
+	l := s.lanes()
+	d.put(s, f(l, a0, b0), f(l, a1, b1))
 }
 
-func Addp(d, n, m *Vec, s Shape)  { a, b := neighbours(n, m, s); Add(d, &a, &b, s) }
-func Smaxp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Smax(d, &a, &b, s) }
-func Sminp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Smin(d, &a, &b, s) }
-func Umaxp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Umax(d, &a, &b, s) }
-func Uminp(d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Umin(d, &a, &b, s) }
+func Addp(d, n, m *Vec, s Shape)  { pairs(d, n, m, s, lanes.add) }
+func Smaxp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, lanes.smax) }
+func Sminp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, lanes.smin) }
+func Umaxp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, lanes.umax) }
+func Uminp(d, n, m *Vec, s Shape) { pairs(d, n, m, s, lanes.umin) }
 
 // fold reduces the elements of a shape to one with f: the upper half onto the
 // lower, again and again.

@@ -210,37 +210,45 @@ func Ucvtf(e *float.Env, d, n *Vec, s Shape, fbits uint) {
 // Fcvtl converts the narrow elements, halfwords or words, to the next longer
 // format.
 func Fcvtl(e *float.Env, d, n *Vec, s Shape) {
-	src := extend(n, s, false)
-	if s&3 == H {
-		for i := range uint(4) {
-			d.SetLane(2, i, uint64(e.From16To32(uint16(src.Lane(2, i)))))
-		}
+	lo, hi := extend(n, s, false)
+	if s&3 == S {
+		*d = Vec{e.From32To64(uint32(lo)), e.From32To64(uint32(hi))}
 		return
 	}
-	*d = Vec{e.From32To64(uint32(src[0])), e.From32To64(uint32(src[1]))}
+	src := Vec{lo, hi}
+	for i := range uint(4) {
+		d.SetLane(2, i, uint64(e.From16To32(uint16(src.Lane(2, i)))))
+	}
 }
 
 // Fcvtn converts to the next shorter format, to narrow elements of halfwords
 // or words.
 func Fcvtn(e *float.Env, d, n *Vec, s Shape) {
-	t := *n
-	if s&3 == H {
-		for i := range uint(4) {
-			t.SetLane(2, i, uint64(e.From32To16(uint32(t.Lane(2, i)))))
-		}
-		narrow(d, t, s)
+	if s&3 == S {
+		narrow(d, uint64(e.From64To32(n[0])), uint64(e.From64To32(n[1])), s)
 		return
 	}
-	narrow(d, Vec{uint64(e.From64To32(t[0])), uint64(e.From64To32(t[1]))}, s)
+	var t Vec
+	for i := range uint(4) {
+		t.SetLane(2, i, uint64(e.From32To16(uint32(n.Lane(2, i)))))
+	}
+	narrow(d, t[0], t[1], s)
 }
 
 // Fcvtxn converts doublewords to words, rounding to odd.
 func Fcvtxn(e *float.Env, d, n *Vec, s Shape) {
-	t := Vec{uint64(e.From64To32Odd(n[0]))}
+	lo, hi := uint64(e.From64To32Odd(n[0])), uint64(0)
 	if s&(Half|Full) != 0 {
-		t[1] = uint64(e.From64To32Odd(n[1]))
+		hi = uint64(e.From64To32Odd(n[1]))
 	}
-	narrow(d, t, s)
+	narrow(d, lo, hi, s)
+}
+
+// neighbours are the operands of a pairwise operation, as in pairs.
+func neighbours(n, m *Vec, s Shape) (a, b Vec) {
+	Uzp1(&a, n, m, s)
+	Uzp2(&b, n, m, s)
+	return a, b
 }
 
 func Faddp(e *float.Env, d, n, m *Vec, s Shape) { a, b := neighbours(n, m, s); Fadd(e, d, &a, &b, s) }

@@ -99,7 +99,7 @@ func (l lanes) sarRound(a uint64, n uint) uint64 { return l.add(l.sar(a, n), a>>
 // one is the bits of a single element.
 func (l lanes) one() uint64 { return ^uint64(0) >> (64 - l.bits) }
 
-// clz counts leading zeros and cnt ones, element by element.
+// clz and cls count leading zeros and copies of the sign.
 func (l lanes) clz(a, _ uint64) uint64 {
 	return l.each(a, func(x uint64) uint64 { return uint64(bits.LeadingZeros64(x)) - uint64(64-l.bits) })
 }
@@ -109,8 +109,12 @@ func (l lanes) cls(a, _ uint64) uint64 {
 	return l.sub(l.clz(a, 0), l.lsb())
 }
 
+// cnt is for bytes alone: it adds bits to pairs, pairs to fours, fours to bytes.
 func (l lanes) cnt(a, _ uint64) uint64 {
-	return l.each(a, func(x uint64) uint64 { return uint64(bits.OnesCount64(x)) })
+	const pair, four = 0x5555555555555555, 0x3333333333333333
+	a -= a >> 1 & pair
+	a = a&four + a>>2&four
+	return (a + a>>4) & (lsbs[B] * 15)
 }
 
 // each applies f to every element, zero-extended, and keeps the low bits.

@@ -70,22 +70,20 @@ func Rbit(d, n *Vec, s Shape) {
 }
 
 // Uzp1 gathers the even elements of m:n, Uzp2 the odd ones.
-func Uzp1(d, n, m *Vec, s Shape) { unzip(d, n, m, s, 0) }
-func Uzp2(d, n, m *Vec, s Shape) { unzip(d, n, m, s, 1) }
+func Uzp1(d, n, m *Vec, s Shape) { d[0], d[1] = unzip(n, m, s, 0) }
+func Uzp2(d, n, m *Vec, s Shape) { d[0], d[1] = unzip(n, m, s, 1) }
 
-func unzip(d, n, m *Vec, s Shape, odd uint) {
+func unzip(n, m *Vec, s Shape, odd uint) (lo, hi uint64) {
 	size := s.size()
 	if size == 3 {
-		*d = Vec{n[odd], m[odd]}
-		return
+		return n[odd&1], m[odd&1]
 	}
 	sh := odd * 8 << size
-	pick := func(lo, hi uint64) uint64 { return compress(lo>>sh, size) | compress(hi>>sh, size)<<32 }
+	a, b, c, e := compress(n[0]>>sh, size), compress(n[1]>>sh, size), compress(m[0]>>sh, size), compress(m[1]>>sh, size)
 	if s.full() {
-		*d = Vec{pick(n[0], n[1]), pick(m[0], m[1])}
-		return
+		return a | b<<32, c | e<<32
 	}
-	*d = Vec{pick(n[0], m[0])}
+	return a | c<<32, 0
 }
 
 // Zip1 interleaves the low halves of n and m, Zip2 the high halves.

@@ -22,8 +22,7 @@ func (l lanes) pmul(a, b uint64) (r uint64) {
 // register.
 func Pmull(d, n, m *Vec, s Shape) {
 	if s&3 != D {
-		a, b, w := long(n, m, s, false)
-		Pmul(d, &a, &b, w)
+		long(d, n, m, s, false, lanes.pmul)
 		return
 	}
 	i := uint(s & Full >> 3)
@@ -35,14 +34,15 @@ func Pmull(d, n, m *Vec, s Shape) {
 // place and the carries stay below the next place that counts.
 func carryless(a, b uint64) (hi, lo uint64) {
 	const fifth = 0x1084210842108421 // bits 0, 5, 10, ... 60
-	var as, bs [5]uint64
+	var as [5]uint64
+	var bs [10]uint64 // twice, to count modulo 5
 	for i := range 5 {
-		as[i], bs[i] = a&(fifth<<i), b&(fifth<<i)
+		as[i], bs[i], bs[i+5] = a&(fifth<<i), b&(fifth<<i), b&(fifth<<i)
 	}
 	for r := range 5 {
 		var h, l uint64
 		for i := range 5 {
-			ph, pl := bits.Mul64(as[i], bs[(r-i+5)%5])
+			ph, pl := bits.Mul64(as[i], bs[5+r-i])
 			h ^= ph
 			l ^= pl
 		}

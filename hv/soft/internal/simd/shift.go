@@ -32,12 +32,26 @@ func Sri(d, n *Vec, s Shape, sh uint) {
 }
 
 // Sshll and Ushll shift the narrow elements left into wide ones.
-func Sshll(d, n *Vec, s Shape, sh uint) { r := extend(n, s, true); Shl(d, &r, s.double(), sh) }
-func Ushll(d, n *Vec, s Shape, sh uint) { r := extend(n, s, false); Shl(d, &r, s.double(), sh) }
+func Sshll(d, n *Vec, s Shape, sh uint) { longShift(d, n, s, sh, true) }
+func Ushll(d, n *Vec, s Shape, sh uint) { longShift(d, n, s, sh, false) }
+
+func longShift(d, n *Vec, s Shape, sh uint, signed bool) {
+	lo, hi := extend(n, s, signed)
+	l := (s&3 + 1).lanes()
+	*d = Vec{l.shl(lo, sh), l.shl(hi, sh)}
+}
 
 // Narrowing shifts; the immediate is at most the size of the narrow element.
-func Shrn(d, n *Vec, s Shape, sh uint)  { var t Vec; Ushr(&t, n, s.double(), sh); narrow(d, t, s) }
-func Rshrn(d, n *Vec, s Shape, sh uint) { var t Vec; Urshr(&t, n, s.double(), sh); narrow(d, t, s) }
+
+func Shrn(d, n *Vec, s Shape, sh uint) {
+	l := s.double().lanes()
+	narrow(d, l.shr(n[0], sh), l.shr(n[1], sh), s)
+}
+
+func Rshrn(d, n *Vec, s Shape, sh uint) {
+	l := s.double().lanes()
+	narrow(d, l.shrRound(n[0], sh), l.shrRound(n[1], sh), s)
+}
 
 func Sqshrn(d, n *Vec, s Shape, sh uint) uint32 {
 	var t Vec

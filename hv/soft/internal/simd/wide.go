@@ -3,49 +3,59 @@ package simd
 // Instructions whose operands or results differ in element size. They extend
 // the narrow side to the wide size, compute there, and take it back.
 
-// extend gives the narrow operand's elements at twice their size.
-func extend(n *Vec, s Shape, signed bool) (r Vec) {
+// extend gives the two halves of the narrow operand's elements at twice their
+// size.
+func extend(n *Vec, s Shape, signed bool) (lo, hi uint64) {
 	src := n[0]
 	if s.full() {
 		src = n[1]
 	}
 	size := s.size()
-	if s&(Half|Full) == 0 {
-		src &= ones[size]
-	}
-	r = Vec{expand(src, size), expand(src>>32, size)}
-	if signed && size < 3 {
-		l := (s + 1).lanes()
+	lo, hi = expand(src, size), expand(src>>32, size)
+	if signed {
+		l := (s&3 + 1).lanes()
 		sign := l.msb >> (l.bits / 2)
-		r[0], r[1] = l.sub(r[0]^sign, sign), l.sub(r[1]^sign, sign)
+		return l.sub(lo^sign, sign), l.sub(hi^sign, sign)
 	}
-	return r
+	return lo, hi
 }
 
-// long extends both operands.
-func long(n, m *Vec, s Shape, signed bool) (a, b Vec, w Shape) {
-	return extend(n, s, signed), extend(m, s, signed), s.double()
+// long computes on both operands extended.
+func long(d, n, m *Vec, s Shape, signed bool, f func(l lanes, a, b uint64) uint64) {
+	a0, a1 := extend(n, s, signed)
+	b0, b1 := extend(m, s, signed)
+	l := (s&3 + 1).lanes()
+	d.put(s.double(), f(l, a0, b0), f(l, a1, b1))
 }
 
-func Saddl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Add(d, &a, &b, w) }
-func Uaddl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Add(d, &a, &b, w) }
-func Ssubl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Sub(d, &a, &b, w) }
-func Usubl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Sub(d, &a, &b, w) }
-func Sabdl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Sabd(d, &a, &b, w) }
-func Uabdl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Uabd(d, &a, &b, w) }
-func Sabal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Saba(d, &a, &b, w) }
-func Uabal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Uaba(d, &a, &b, w) }
-func Smull(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Mul(d, &a, &b, w) }
-func Umull(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Mul(d, &a, &b, w) }
-func Smlal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Mla(d, &a, &b, w) }
-func Umlal(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Mla(d, &a, &b, w) }
-func Smlsl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, true); Mls(d, &a, &b, w) }
-func Umlsl(d, n, m *Vec, s Shape) { a, b, w := long(n, m, s, false); Mls(d, &a, &b, w) }
+func Saddl(d, n, m *Vec, s Shape) { long(d, n, m, s, true, lanes.add) }
+func Uaddl(d, n, m *Vec, s Shape) { long(d, n, m, s, false, lanes.add) }
+func Ssubl(d, n, m *Vec, s Shape) { long(d, n, m, s, true, lanes.sub) }
+func Usubl(d, n, m *Vec, s Shape) { long(d, n, m, s, false, lanes.sub) }
+func Sabdl(d, n, m *Vec, s Shape) { long(d, n, m, s, true, lanes.sabd) }
+func Uabdl(d, n, m *Vec, s Shape) { long(d, n, m, s, false, lanes.uabd) }
+func Smull(d, n, m *Vec, s Shape) { long(d, n, m, s, true, lanes.mul) }
+func Umull(d, n, m *Vec, s Shape) { long(d, n, m, s, false, lanes.mul) }
 
-func Saddw(d, n, m *Vec, s Shape) { b := extend(m, s, true); Add(d, n, &b, s.double()) }
-func Uaddw(d, n, m *Vec, s Shape) { b := extend(m, s, false); Add(d, n, &b, s.double()) }
-func Ssubw(d, n, m *Vec, s Shape) { b := extend(m, s, true); Sub(d, n, &b, s.double()) }
-func Usubw(d, n, m *Vec, s Shape) { b := extend(m, s, false); Sub(d, n, &b, s.double()) }
+// Accumulating forms add to d, or subtract from it.
+func Sabal(d, n, m *Vec, s Shape) { var t Vec; Sabdl(&t, n, m, s); Add(d, d, &t, s.double()) }
+func Uabal(d, n, m *Vec, s Shape) { var t Vec; Uabdl(&t, n, m, s); Add(d, d, &t, s.double()) }
+func Smlal(d, n, m *Vec, s Shape) { var t Vec; Smull(&t, n, m, s); Add(d, d, &t, s.double()) }
+func Umlal(d, n, m *Vec, s Shape) { var t Vec; Umull(&t, n, m, s); Add(d, d, &t, s.double()) }
+func Smlsl(d, n, m *Vec, s Shape) { var t Vec; Smull(&t, n, m, s); Sub(d, d, &t, s.double()) }
+func Umlsl(d, n, m *Vec, s Shape) { var t Vec; Umull(&t, n, m, s); Sub(d, d, &t, s.double()) }
+
+// wide computes on n and m extended.
+func wide(d, n, m *Vec, s Shape, signed bool, f func(l lanes, a, b uint64) uint64) {
+	b0, b1 := extend(m, s, signed)
+	l := (s&3 + 1).lanes()
+	d.put(s.double(), f(l, n[0], b0), f(l, n[1], b1))
+}
+
+func Saddw(d, n, m *Vec, s Shape) { wide(d, n, m, s, true, lanes.add) }
+func Uaddw(d, n, m *Vec, s Shape) { wide(d, n, m, s, false, lanes.add) }
+func Ssubw(d, n, m *Vec, s Shape) { wide(d, n, m, s, true, lanes.sub) }
+func Usubw(d, n, m *Vec, s Shape) { wide(d, n, m, s, false, lanes.sub) }
 
 // Sqdmull doubles the product; Sqdmlal and Sqdmlsl saturate twice, once in
 // the doubling and once in the sum.
@@ -93,11 +103,11 @@ func Uadalp(d, n *Vec, s Shape) {
 	Add(d, d, &t, s+1)
 }
 
-// narrow writes the even elements of wide to the low half of d and zeros
+// narrow writes the even elements of hi:lo to the low half of d and zeros
 // above, or leaves the low half and writes the high one.
-func narrow(d *Vec, wide Vec, s Shape) {
+func narrow(d *Vec, lo, hi uint64, s Shape) {
 	size := s.size()
-	r := compress(wide[0], size) | compress(wide[1], size)<<32
+	r := compress(lo, size) | compress(hi, size)<<32
 	if s.full() {
 		d[1] = r
 		return
@@ -106,7 +116,7 @@ func narrow(d *Vec, wide Vec, s Shape) {
 }
 
 // Xtn drops the high half of each element.
-func Xtn(d, n *Vec, s Shape) { narrow(d, *n, s) }
+func Xtn(d, n *Vec, s Shape) { narrow(d, n[0], n[1], s) }
 
 // Addhn and Subhn keep the high half of each sum or difference; Raddhn and
 // Rsubhn round it.
@@ -128,13 +138,10 @@ func Rsubhn(d, n, m *Vec, s Shape) {
 func clamp(d *Vec, wide *Vec, s Shape, min, max func(l lanes, a, b uint64) uint64, lo, hi uint64) uint32 {
 	w := s.double()
 	l := w.lanes()
-	r := Vec{
-		max(l, min(l, wide[0], l.lsb()*hi), l.lsb()*(lo&l.one())),
-		max(l, min(l, wide[1], l.lsb()*hi), l.lsb()*(lo&l.one())),
-	}
-	k := &keep[w&15]
-	sat := (r[0]^wide[0])&k[0] | (r[1]^wide[1])&k[1]
-	narrow(d, r, s)
+	least, most, k := l.lsb()*(lo&l.one()), l.lsb()*hi, &keep[w&15]
+	a, b := max(l, min(l, wide[0], most), least), max(l, min(l, wide[1], most), least)
+	sat := (a^wide[0])&k[0] | (b^wide[1])&k[1]
+	narrow(d, a, b, s)
 	return qc(sat)
 }
 
@@ -155,7 +162,7 @@ func Sqxtun(d, n *Vec, s Shape) uint32 {
 
 // Shll shifts left by the element size.
 func Shll(d, n *Vec, s Shape) {
-	r := extend(n, s, false)
+	lo, hi := extend(n, s, false)
 	w := uint(8) << s.size()
-	*d = Vec{r[0] << w, r[1] << w}
+	*d = Vec{lo << w, hi << w}
 }
