@@ -20,13 +20,20 @@
 package board
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/arcboxlabs/arcbox-go/boot/image"
 	"github.com/arcboxlabs/arcbox-go/hv"
+	"github.com/arcboxlabs/arcbox-go/hv/irq"
+	"github.com/arcboxlabs/arcbox-go/hv/mem"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
+	"github.com/arcboxlabs/arcbox-go/hv/virtio/mmio"
 )
 
 // Config is what a machine is made of.
@@ -60,45 +67,189 @@ var ErrRunning = errors.New("the board has been run already")
 
 // A Board is one machine.
 type Board struct {
-	cfg Config
+	cfg    Config
+	ram    *mem.RAM
+	blob   []byte // the devicetree
+	place  placement
+	gic    *irq.GIC // nil with the engine's own
+	bus    bus
+	uart   *uart
+	out    *outlet
+	rtc    *rtc
+	virtio []*mmio.Transport
+	cpus   []*cpu
+	vm     hv.VM
+	setSPI func(intid uint32, level bool)
+
+	unknown unknownRegs
+	doom    doom
+
+	stopping atomic.Bool   // set with end, for the vCPUs
+	stopped  chan struct{} // closed with end
+
+	mu      sync.Mutex // guards what follows
+	started time.Time  // when Run began
+	ran     time.Duration
+	end     *Outcome // how it ends, once that is known; Kind and Message only
+	closed  bool
+
+	power power
+	pause pause
 }
 
 // New makes a machine with its memory filled, ready to run. It needs Close.
 // Errors say what does not fit: sizes, counts, a kernel that overlaps what
 // comes after it.
 func New(cfg Config) (*Board, error) {
-	return &Board{cfg: cfg}, nil
+	b, err := newBoard(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the machine: %w", err)
+	}
+	return b, nil
+}
+
+func newBoard(cfg Config) (*Board, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = func(string, ...any) {}
+	}
+	if cfg.Watch == nil {
+		cfg.Watch = NewWatch()
+	}
+	b := &Board{cfg: cfg, stopped: make(chan struct{})}
+	if err := b.load(); err != nil {
+		return nil, err
+	}
+	if err := b.wire(); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// check holds a configuration to its bounds and the engine's.
+func (c *Config) check() error {
+	caps := c.Engine.Caps()
+	switch {
+	case c.CPUs < 1 || c.CPUs > min(MaxCPUs, caps.MaxVCPUs):
+		return fmt.Errorf("it cannot have %d vCPUs; ask for 1 to %d", c.CPUs, min(MaxCPUs, caps.MaxVCPUs))
+	case c.Memory < MinMemory || c.Memory%(1<<20) != 0:
+		return fmt.Errorf("it cannot have %d bytes of memory; ask for whole MiB from %d", c.Memory, MinMemory>>20)
+	case c.Memory > 1<<caps.IPABits-RAMBase:
+		return fmt.Errorf("it cannot have %d MiB of memory; the engine's addresses have %d bits", c.Memory>>20, caps.IPABits)
+	case len(c.Devices) > MaxDevices:
+		return fmt.Errorf("it cannot have %d devices; %d fit", len(c.Devices), MaxDevices)
+	case strings.ContainsRune(c.Cmdline, 0) || len(c.Cmdline) > maxCmdline:
+		return fmt.Errorf("its command line holds NUL or has %d bytes, more than %d", len(c.Cmdline), maxCmdline)
+	}
+	for i, d := range c.Devices {
+		if err := d.Info().Check(); err != nil {
+			return fmt.Errorf("device %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// load makes guest memory and puts kernel, initrd and devicetree into it. The
+// devicetree is made twice: its size decides where the initrd may go.
+func (b *Board) load() error {
+	s := newSeeds(b.cfg.Seed)
+	probe := placement{initrdEnd: uint64(len(b.cfg.Initrd))}
+	blob, err := describe(b.cfg, s, probe)
+	if err != nil {
+		return err
+	}
+	if b.place, err = place(b.cfg.Memory, b.cfg.Kernel, len(b.cfg.Initrd), len(blob)); err != nil {
+		return err
+	}
+	if b.blob, err = describe(b.cfg, s, b.place); err != nil {
+		return err
+	}
+	if b.ram, err = mem.New(b.cfg.Memory); err != nil {
+		return err
+	}
+	b.place.fill(b.ram.Bytes(), b.cfg.Kernel, b.cfg.Initrd, b.blob)
+	return nil
+}
+
+// wire makes the devices and puts them on the bus.
+func (b *Board) wire() error {
+	b.bus.log = b.cfg.Log
+	b.setSPI = func(uint32, bool) {}
+	line := func(intid uint32) func(bool) {
+		return func(level bool) { b.setSPI(intid, level) }
+	}
+	if err := b.wireGIC(); err != nil {
+		return err
+	}
+	space, err := mem.NewSpace(mem.Region{Base: RAMBase, Mem: b.ram.Bytes()})
+	if err != nil {
+		return err
+	}
+	for i, d := range b.cfg.Devices {
+		t := mmio.New(d, space, line(intVirtio+uint32(i)))
+		b.virtio = append(b.virtio, t)
+		b.bus.add(virtioName(i), VirtioBase+uint64(i)*virtioStride, virtioWindow, t)
+	}
+	b.out = newOutlet(b.cfg.UART, false)
+	b.uart = newUART(line(intUART), b.cfg.Watch.Tap("ttyAMA0", nil), b.out)
+	b.rtc = newRTC(line(intRTC), time.Now)
+	b.bus.add("pl011", UARTBase, mmioPage, b.uart)
+	b.bus.add("pl031", RTCBase, mmioPage, b.rtc)
+	b.bus.add("pvpanic", PvpanicBase, pvpanicSize, pvpanic{b.pvpanic})
+	for i := range b.cfg.CPUs {
+		b.cpus = append(b.cpus, newCPU(b, i))
+	}
+	b.cfg.Watch.tell(b.panicHint)
+	return nil
+}
+
+func (b *Board) wireGIC() error {
+	if b.cfg.Engine.Caps().GIC {
+		return nil // made with the VM
+	}
+	var err error
+	spis := intVirtio - irq.FirstSPI + len(b.cfg.Devices)
+	if b.gic, err = irq.New(b.cfg.CPUs, spis, func(i int) { b.cpus[i].wake() }); err != nil {
+		return err
+	}
+	b.setSPI = b.gic.SetSPI
+	b.bus.add("gicd", GICDBase, irq.DistributorSize, b.gic.Distributor())
+	b.bus.add("gicr", GICRBase, uint64(b.cfg.CPUs)*irq.RedistributorSize, b.gic.Redistributors())
+	return nil
 }
 
 // FDT is the devicetree blob that the guest gets.
-func (b *Board) FDT() []byte { return nil }
-
-// Run starts the guest and blocks until it ends, or ctx does, and everything
-// that Run started has ended. The outcome is never nil when err is.
-func (b *Board) Run(ctx context.Context) (*Outcome, error) {
-	return nil, errors.New("cannot run: the board has no vCPU loop yet")
-}
-
-// Close releases guest memory and devices. It must come after Run has returned.
-func (b *Board) Close() error { return nil }
+func (b *Board) FDT() []byte { return b.blob }
 
 // UARTInput is what somebody types on the PL011. It never blocks and says how
 // many bytes were taken: the rest does not fit until the guest has read.
-func (b *Board) UARTInput(p []byte) int { return 0 }
+func (b *Board) UARTInput(p []byte) int { return b.uart.input(p) }
 
-// Pause returns when no vCPU runs guest code; the guest's counter stands still
-// until Resume. Pausing a paused machine is fine.
-func (b *Board) Pause(ctx context.Context) error { return nil }
+// Close releases guest memory and devices. It must come after Run has returned.
+func (b *Board) Close() error {
+	b.mu.Lock()
+	done := b.closed
+	b.closed = true
+	b.mu.Unlock()
+	if done {
+		return nil
+	}
+	b.closeDevices()
+	return b.ram.Close()
+}
 
-// Resume ends a pause.
-func (b *Board) Resume() error { return nil }
-
-// Stop ends the machine with outcome Stopped, unless it has ended. It does not
-// wait: Run does.
-func (b *Board) Stop(reason string) {}
-
-// Stats are the counters now.
-func (b *Board) Stats() Stats { return Stats{} }
-
-// Registers asks every vCPU for its registers, interrupting it for an instant.
-func (b *Board) Registers(ctx context.Context) ([]Registers, error) { return nil, nil }
+// closeDevices ends everything that may touch guest memory or raise a line.
+func (b *Board) closeDevices() {
+	for _, t := range b.virtio {
+		t.Close()
+	}
+	if b.rtc != nil {
+		b.rtc.close()
+	}
+	if b.out != nil {
+		b.out.close()
+	}
+}

@@ -11,6 +11,8 @@ const (
 	RAMBase     = 0x4000_0000
 
 	virtioStride = 0x1000
+	virtioWindow = 0x200
+	pvpanicSize  = 2 // bytes, as QEMU describes it
 	mmioPage     = 0x1000
 )
 
@@ -30,4 +32,6 @@ const (
 	MaxCPUs    = 32
 	MaxDevices = 64
 	MinMemory  = 32 << 20
+
+	maxCmdline = 2047 // bytes; COMMAND_LINE_SIZE of arm64 is 2048 with NUL
 )

@@ -21,10 +21,18 @@ type Watch struct {
 	lines  []string   // ring of finished lines, names in front
 	next   int        // where the next line goes once lines is full
 	open   []*tap
+	total  uint64 // bytes seen
 	panicd string // first line that told of a panic, "" before
 	ended  bool   // the line that ends a panic has been seen
 	silent bool   // nothing but empty lines since then
 	notify func() // called without mu when a panic line was seen, or text after it
+}
+
+// tell sets what is called when the board should look again.
+func (w *Watch) tell(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.notify = f
 }
 
 // NewWatch makes one that has seen nothing.
@@ -73,6 +81,7 @@ func (t *tap) Write(p []byte) (int, error) {
 // see takes bytes of one console and tells the board when they matter.
 func (w *Watch) see(t *tap, p []byte) {
 	w.mu.Lock()
+	w.total += uint64(len(p))
 	tell := false
 	for _, c := range p {
 		switch {
@@ -131,4 +140,11 @@ func (w *Watch) panicked() (line string, dead bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.panicd, w.ended && w.silent
+}
+
+// bytes is how many have been seen.
+func (w *Watch) bytes() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.total
 }
