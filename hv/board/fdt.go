@@ -112,6 +112,7 @@ func describePlatform(root *fdt.Node, cpus int) {
 	gic := root.Add(fmt.Sprintf("intc@%x", GICDBase))
 	gic.SetString("compatible", "arm,gic-v3")
 	gic.SetU32("#interrupt-cells", 3)
+	gic.SetU32("#address-cells", 0)
 	gic.Set("interrupt-controller", nil)
 	gic.SetU64("reg", GICDBase, irq.DistributorSize, GICRBase, uint64(cpus)*irq.RedistributorSize)
 	gic.SetU32("phandle", phandleGIC)
