@@ -1,0 +1,43 @@
+package oracle
+
+// A deviation is a difference that is QEMU's, or allowed by the architecture,
+// with its reason.
+type deviation struct {
+	name   string
+	reason string
+	match  func(d *Difference) bool
+}
+
+// deviations of QEMU 7.2. Each is as narrow as its cause.
+var deviations = []deviation{
+	{
+		name:   "misaligned PC without a page",
+		reason: "a PC alignment fault has priority over an instruction abort (Arm ARM D1.4.8); QEMU looks for the page first",
+		match: func(d *Difference) bool {
+			same := d.Got
+			same.Signal = sigSEGV
+			return d.Got.Signal == sigBUS && d.Got.PC&3 != 0 && same == d.Want
+		},
+	},
+}
+
+// Deviation is the name of the known deviation that explains the difference, or
+// empty.
+func (d *Difference) Deviation() string {
+	for _, k := range deviations {
+		if k.match(d) {
+			return k.name
+		}
+	}
+	return ""
+}
+
+// any reports whether an instruction of the vector has these bits.
+func (v *Vector) any(value, mask uint32) bool {
+	for _, w := range v.Words {
+		if w&mask == value {
+			return true
+		}
+	}
+	return false
+}
