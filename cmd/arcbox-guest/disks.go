@@ -84,7 +84,7 @@ func mountAs(kind superblock.Kind, device string, readOnly bool) error {
 		return fmt.Errorf("cannot use %s as data disk: it is %s and not a file system of ours; "+
 			"give an empty disk, or arcbox.data=none", device, kind)
 	}
-	flags := uintptr(unix.MS_NOATIME | unix.MS_NOSUID | unix.MS_NODEV)
+	flags := uintptr(unix.MS_NOATIME)
 	if readOnly {
 		flags |= unix.MS_RDONLY
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,17 +40,31 @@ var rootMounts = []mount{
 // here is read-only: /var is a link to /run/var.
 var runDirs = []string{"/run/lock", "/run/var/cache", "/run/var/lib", "/run/var/log", "/run/var/tmp"}
 
-// mountAll makes every mount of a table. One that is there already is kept.
+// mountAll makes every mount of a table. One that is there already is kept: the
+// kernel may have mounted /dev, and the initramfs hands on what it has.
 func mountAll(table []mount) error {
 	for _, m := range table {
 		if err := os.MkdirAll(m.target, 0o755); err != nil {
 			return fmt.Errorf("cannot mount %s: %w", m.target, err)
 		}
-		if err := unix.Mount(m.fstype, m.target, m.fstype, m.flags, m.options); err != nil && err != unix.EBUSY {
+		if mounted(m.target) {
+			continue
+		}
+		if err := unix.Mount(m.fstype, m.target, m.fstype, m.flags, m.options); err != nil {
 			return fmt.Errorf("cannot mount %s: %w", m.target, err)
 		}
 	}
 	return nil
+}
+
+// mounted tells whether a directory is a mount point: it is on another device
+// than the one it is in.
+func mounted(dir string) bool {
+	var here, above unix.Stat_t
+	if unix.Stat(dir, &here) != nil || unix.Stat(filepath.Dir(dir), &above) != nil {
+		return false
+	}
+	return here.Dev != above.Dev
 }
 
 // prepareRoot makes the root a place where ordinary programs run.

@@ -17,6 +17,8 @@ const (
 	Regular = 0o100000
 	Symlink = 0o120000
 	CharDev = 0o020000
+
+	typeMask = 0o170000
 )
 
 // maxSize is what the eight hexadecimal digits of a size hold.
@@ -56,7 +58,7 @@ type archive struct {
 func (a *archive) entry(e Entry) {
 	a.inode++
 	links := 1
-	if e.Mode&Dir != 0 && e.Mode&Regular != Regular {
+	if e.Mode&typeMask == Dir {
 		links = 2
 	}
 	header := fmt.Sprintf("070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
