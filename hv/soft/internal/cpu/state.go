@@ -27,6 +27,14 @@ type State struct {
 	PC             uint64
 	// FPCR and FPSR hold architectural bits only.
 	float.Env
+	// TLB is the table that ordinary accesses use: that of the current EL.
+	TLB *TLB
+	// UserTLB is EL0's table, which LDTR and STTR use at EL1 too.
+	UserTLB *TLB
+	// DAIF holds the interrupt masks in the layout of the DAIF register.
+	DAIF uint64
+	// Sys holds the system registers that are storage, by SysXXX.
+	Sys [256]uint64
 	// V is indexed by a uint8; only 0 to 31 are used. The low half comes first.
 	V [256]simd.Vec
 }

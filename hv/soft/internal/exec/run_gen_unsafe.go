@@ -3,10 +3,5756 @@
 package exec
 
 import (
+	"github.com/arcboxlabs/arcbox-go/hv"
+	"github.com/arcboxlabs/arcbox-go/hv/arm64"
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/cpu"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/float"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/simd"
+	"math/bits"
+	"sync/atomic"
+	"unsafe"
 )
+
+// loop executes blocks until the budget c.left does not cover the next one,
+// c.attention is set, or an operation leaves the engine (c.pend says why). It
+// begins with b or, when b is nil, at c.PC. PC and all registers are exact
+// when it returns.
+//
+//go:norace
+func (c *Core) loop(b *Block) {
+	n := c.left
+	var i *isa.Op
+	if b == nil {
+		goto indirect
+	}
+top:
+	if n < b.n || c.X[cpu.SP]&b.spMask != 0 || c.attention.Load() != 0 {
+		c.PC, c.left = b.pc, n
+		return
+	}
+	n -= b.n
+	i = b.first
+	for {
+		switch i.Code {
+		case isa.OpUNDEF:
+			c.undefined()
+			goto fault
+		case isa.OpFPTRAP:
+			c.trapFP()
+			goto fault
+		case isa.OpNOP:
+
+		case isa.OpADDI32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) + uint32(i.Imm))
+		case isa.OpADDI64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) + uint64(i.Imm))
+		case isa.OpADDSI32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x + y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADDSI64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x + y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSI32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSI64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADDR32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) + uint32(c.X[i.Rm]))
+		case isa.OpADDR64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) + uint64(c.X[i.Rm]))
+		case isa.OpSUBR32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) - uint32(c.X[i.Rm]))
+		case isa.OpSUBR64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) - uint64(c.X[i.Rm]))
+		case isa.OpADDSR32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x + y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADDSR64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x + y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSR32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSR64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADDLSL32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) + uint32(c.X[i.Rm])<<(i.Sh&31))
+		case isa.OpADDLSL64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) + uint64(c.X[i.Rm])<<(i.Sh&63))
+		case isa.OpADDSH32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) + shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh))
+		case isa.OpADDSH64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) + shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh))
+		case isa.OpSUBSH32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) - shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh))
+		case isa.OpSUBSH64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) - shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh))
+		case isa.OpADDSSH32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh))
+				r := x + y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADDSSH64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh))
+				r := x + y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSSH32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh))
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSSH64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh))
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADDX32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) + uint32(extend(c.X[i.Rm], i.Cond, i.Sh)))
+		case isa.OpADDX64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) + uint64(extend(c.X[i.Rm], i.Cond, i.Sh)))
+		case isa.OpSUBX32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) - uint32(extend(c.X[i.Rm], i.Cond, i.Sh)))
+		case isa.OpSUBX64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) - uint64(extend(c.X[i.Rm], i.Cond, i.Sh)))
+		case isa.OpADDSX32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(extend(c.X[i.Rm], i.Cond, i.Sh))
+				r := x + y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADDSX64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(extend(c.X[i.Rm], i.Cond, i.Sh))
+				r := x + y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSX32:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(extend(c.X[i.Rm], i.Cond, i.Sh))
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSUBSX64:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(extend(c.X[i.Rm], i.Cond, i.Sh))
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADC32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) + uint32(c.X[i.Rm]) + uint32(c.CF))
+		case isa.OpADC64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) + uint64(c.X[i.Rm]) + uint64(c.CF))
+		case isa.OpSBC32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) - uint32(c.X[i.Rm]) - uint32(1-c.CF))
+		case isa.OpSBC64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) - uint64(c.X[i.Rm]) - uint64(1-c.CF))
+		case isa.OpADCS32:
+			{
+				x, y := uint32(c.X[i.Rn]), uint32(c.X[i.Rm])
+				r, k := bits.Add32(x, y, uint32(c.CF))
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = uint64(k)
+				c.VF = uint64(int32((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpADCS64:
+			{
+				x, y := uint64(c.X[i.Rn]), uint64(c.X[i.Rm])
+				r, k := bits.Add64(x, y, uint64(c.CF))
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = uint64(k)
+				c.VF = uint64(int64((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSBCS32:
+			{
+				x, y := uint32(c.X[i.Rn]), ^uint32(c.X[i.Rm])
+				r, k := bits.Add32(x, y, uint32(c.CF))
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = uint64(k)
+				c.VF = uint64(int32((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpSBCS64:
+			{
+				x, y := uint64(c.X[i.Rn]), ^uint64(c.X[i.Rm])
+				r, k := bits.Add64(x, y, uint64(c.CF))
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = uint64(k)
+				c.VF = uint64(int64((x ^ r) & (y ^ r)))
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpANDI32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) & uint32(i.Imm))
+		case isa.OpANDI64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) & uint64(i.Imm))
+		case isa.OpORRI32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) | uint32(i.Imm))
+		case isa.OpORRI64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) | uint64(i.Imm))
+		case isa.OpEORI32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) ^ uint32(i.Imm))
+		case isa.OpEORI64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) ^ uint64(i.Imm))
+		case isa.OpANDSI32:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(i.Imm)
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpANDSI64:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(i.Imm)
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpANDR32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) & uint32(c.X[i.Rm]))
+		case isa.OpANDR64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) & uint64(c.X[i.Rm]))
+		case isa.OpORRR32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) | uint32(c.X[i.Rm]))
+		case isa.OpORRR64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) | uint64(c.X[i.Rm]))
+		case isa.OpEORR32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) ^ uint32(c.X[i.Rm]))
+		case isa.OpEORR64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) ^ uint64(c.X[i.Rm]))
+		case isa.OpANDSR32:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(c.X[i.Rm])
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpANDSR64:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(c.X[i.Rm])
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpANDSH32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) & (shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh) ^ uint32(i.Imm2)))
+		case isa.OpANDSH64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) & (shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh) ^ uint64(i.Imm2)))
+		case isa.OpORRSH32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) | (shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh) ^ uint32(i.Imm2)))
+		case isa.OpORRSH64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) | (shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh) ^ uint64(i.Imm2)))
+		case isa.OpEORSH32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) ^ (shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh) ^ uint32(i.Imm2)))
+		case isa.OpEORSH64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) ^ (shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh) ^ uint64(i.Imm2)))
+		case isa.OpANDSSH32:
+			{
+				r := uint32(c.X[i.Rn]) & (shift32(uint32(c.X[i.Rm]), i.Cond, i.Sh) ^ uint32(i.Imm2))
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpANDSSH64:
+			{
+				r := uint64(c.X[i.Rn]) & (shift64(uint64(c.X[i.Rm]), i.Cond, i.Sh) ^ uint64(i.Imm2))
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+			}
+		case isa.OpRBIT32:
+			c.X[i.Rd] = uint64(bits.Reverse32(uint32(c.X[i.Rn])))
+		case isa.OpRBIT64:
+			c.X[i.Rd] = uint64(bits.Reverse64(uint64(c.X[i.Rn])))
+		case isa.OpREV1632:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]>>8&0x00ff00ff00ff00ff | c.X[i.Rn]&0x00ff00ff00ff00ff<<8))
+		case isa.OpREV1664:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]>>8&0x00ff00ff00ff00ff | c.X[i.Rn]&0x00ff00ff00ff00ff<<8))
+		case isa.OpREV3232:
+			c.X[i.Rd] = uint64(bits.ReverseBytes32(uint32(c.X[i.Rn])))
+		case isa.OpREV3264:
+			c.X[i.Rd] = bits.RotateLeft64(bits.ReverseBytes64(c.X[i.Rn]), 32)
+		case isa.OpREV64:
+			c.X[i.Rd] = bits.ReverseBytes64(c.X[i.Rn])
+		case isa.OpCLZ32:
+			c.X[i.Rd] = uint64(bits.LeadingZeros32(uint32(c.X[i.Rn])))
+		case isa.OpCLZ64:
+			c.X[i.Rd] = uint64(bits.LeadingZeros64(uint64(c.X[i.Rn])))
+		case isa.OpCLS32:
+			{
+				v := uint32(c.X[i.Rn])
+				c.X[i.Rd] = uint64(bits.LeadingZeros32((v^uint32(int32(v)>>1))<<1 | 1))
+			}
+		case isa.OpCLS64:
+			{
+				v := uint64(c.X[i.Rn])
+				c.X[i.Rd] = uint64(bits.LeadingZeros64((v^uint64(int64(v)>>1))<<1 | 1))
+			}
+		case isa.OpMOVI:
+			c.X[i.Rd] = i.Imm
+		case isa.OpMOVK32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]&i.Imm2 | i.Imm))
+		case isa.OpMOVK64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]&i.Imm2 | i.Imm))
+		case isa.OpMOVR32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rm]))
+		case isa.OpMOVR64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rm]))
+		case isa.OpSBFX32:
+			c.X[i.Rd] = uint64(uint32(int32(c.X[i.Rn]) << (i.Sh & 31) >> (i.Cond & 31)))
+		case isa.OpSBFX64:
+			c.X[i.Rd] = uint64(uint64(int64(c.X[i.Rn]) << (i.Sh & 63) >> (i.Cond & 63)))
+		case isa.OpBFM32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Ra])&^uint32(i.Imm) | bits.RotateLeft32(uint32(c.X[i.Rn]), -int(i.Sh))&uint32(i.Imm))
+		case isa.OpBFM64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Ra])&^uint64(i.Imm) | bits.RotateLeft64(uint64(c.X[i.Rn]), -int(i.Sh))&uint64(i.Imm))
+		case isa.OpUBFX32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn])>>(i.Sh&31)) & i.Imm
+		case isa.OpUBFX64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn])>>(i.Sh&63)) & i.Imm
+		case isa.OpUBFIZ32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]&i.Imm) << (i.Sh & 31))
+		case isa.OpUBFIZ64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]&i.Imm) << (i.Sh & 63))
+		case isa.OpLSLI32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) << (i.Sh & 31))
+		case isa.OpLSLI64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) << (i.Sh & 63))
+		case isa.OpLSRI32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) >> (i.Sh & 31))
+		case isa.OpLSRI64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) >> (i.Sh & 63))
+		case isa.OpEXTR32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rm])>>(i.Sh&31) | uint32(c.X[i.Rn])<<1<<(31-i.Sh&31))
+		case isa.OpEXTR64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rm])>>(i.Sh&63) | uint64(c.X[i.Rn])<<1<<(63-i.Sh&63))
+		case isa.OpLSLV32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) << (c.X[i.Rm] & 31))
+		case isa.OpLSLV64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) << (c.X[i.Rm] & 63))
+		case isa.OpLSRV32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) >> (c.X[i.Rm] & 31))
+		case isa.OpLSRV64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) >> (c.X[i.Rm] & 63))
+		case isa.OpASRV32:
+			c.X[i.Rd] = uint64(uint32(int32(c.X[i.Rn]) >> (c.X[i.Rm] & 31)))
+		case isa.OpASRV64:
+			c.X[i.Rd] = uint64(uint64(int64(c.X[i.Rn]) >> (c.X[i.Rm] & 63)))
+		case isa.OpRORV32:
+			c.X[i.Rd] = uint64(bits.RotateLeft32(uint32(c.X[i.Rn]), -int(c.X[i.Rm]&31)))
+		case isa.OpRORV64:
+			c.X[i.Rd] = uint64(bits.RotateLeft64(uint64(c.X[i.Rn]), -int(c.X[i.Rm]&63)))
+		case isa.OpCCMP32:
+			if c.Test(i.Cond) {
+				x := uint32(c.X[i.Rn])
+				y := uint32(uint32(c.X[i.Rm]) + uint32(i.Imm))
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+			} else {
+				c.SetFlags(i.Sh)
+			}
+		case isa.OpCCMP64:
+			if c.Test(i.Cond) {
+				x := uint64(c.X[i.Rn])
+				y := uint64(uint64(c.X[i.Rm]) + uint64(i.Imm))
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+			} else {
+				c.SetFlags(i.Sh)
+			}
+		case isa.OpCCMN32:
+			if c.Test(i.Cond) {
+				x := uint32(c.X[i.Rn])
+				y := uint32(uint32(c.X[i.Rm]) + uint32(i.Imm))
+				r := x + y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ r) & (y ^ r)))
+			} else {
+				c.SetFlags(i.Sh)
+			}
+		case isa.OpCCMN64:
+			if c.Test(i.Cond) {
+				x := uint64(c.X[i.Rn])
+				y := uint64(uint64(c.X[i.Rm]) + uint64(i.Imm))
+				r := x + y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if r < x {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ r) & (y ^ r)))
+			} else {
+				c.SetFlags(i.Sh)
+			}
+		case isa.OpCSEL32:
+			{
+				v := uint32(c.X[i.Rm])
+				if c.Test(i.Cond) {
+					v = uint32(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpCSEL64:
+			{
+				v := uint64(c.X[i.Rm])
+				if c.Test(i.Cond) {
+					v = uint64(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpCSINC32:
+			{
+				v := uint32(c.X[i.Rm]) + 1
+				if c.Test(i.Cond) {
+					v = uint32(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpCSINC64:
+			{
+				v := uint64(c.X[i.Rm]) + 1
+				if c.Test(i.Cond) {
+					v = uint64(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpCSINV32:
+			{
+				v := ^uint32(c.X[i.Rm])
+				if c.Test(i.Cond) {
+					v = uint32(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpCSINV64:
+			{
+				v := ^uint64(c.X[i.Rm])
+				if c.Test(i.Cond) {
+					v = uint64(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpCSNEG32:
+			{
+				v := -uint32(c.X[i.Rm])
+				if c.Test(i.Cond) {
+					v = uint32(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpCSNEG64:
+			{
+				v := -uint64(c.X[i.Rm])
+				if c.Test(i.Cond) {
+					v = uint64(c.X[i.Rn])
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpUDIV32:
+			if y := uint32(c.X[i.Rm]); y == 0 {
+				c.X[i.Rd] = 0
+			} else {
+				c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) / y)
+			}
+		case isa.OpUDIV64:
+			if y := uint64(c.X[i.Rm]); y == 0 {
+				c.X[i.Rd] = 0
+			} else {
+				c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) / y)
+			}
+		case isa.OpSDIV32:
+			if y := int32(c.X[i.Rm]); y == 0 {
+				c.X[i.Rd] = 0
+			} else if y == -1 {
+				c.X[i.Rd] = uint64(-uint32(c.X[i.Rn]))
+			} else {
+				c.X[i.Rd] = uint64(uint32(int32(c.X[i.Rn]) / y))
+			}
+		case isa.OpSDIV64:
+			if y := int64(c.X[i.Rm]); y == 0 {
+				c.X[i.Rd] = 0
+			} else if y == -1 {
+				c.X[i.Rd] = uint64(-uint64(c.X[i.Rn]))
+			} else {
+				c.X[i.Rd] = uint64(uint64(int64(c.X[i.Rn]) / y))
+			}
+		case isa.OpMADD32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Ra]) + uint32(c.X[i.Rn])*uint32(c.X[i.Rm]))
+		case isa.OpMADD64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Ra]) + uint64(c.X[i.Rn])*uint64(c.X[i.Rm]))
+		case isa.OpMSUB32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Ra]) - uint32(c.X[i.Rn])*uint32(c.X[i.Rm]))
+		case isa.OpMSUB64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Ra]) - uint64(c.X[i.Rn])*uint64(c.X[i.Rm]))
+		case isa.OpMUL32:
+			c.X[i.Rd] = uint64(uint32(c.X[i.Rn]) * uint32(c.X[i.Rm]))
+		case isa.OpMUL64:
+			c.X[i.Rd] = uint64(uint64(c.X[i.Rn]) * uint64(c.X[i.Rm]))
+		case isa.OpSMADDL:
+			c.X[i.Rd] = c.X[i.Ra] + uint64(int64(int32(c.X[i.Rn]))*int64(int32(c.X[i.Rm])))
+		case isa.OpSMSUBL:
+			c.X[i.Rd] = c.X[i.Ra] - uint64(int64(int32(c.X[i.Rn]))*int64(int32(c.X[i.Rm])))
+		case isa.OpUMADDL:
+			c.X[i.Rd] = c.X[i.Ra] + uint64(uint32(c.X[i.Rn]))*uint64(uint32(c.X[i.Rm]))
+		case isa.OpUMSUBL:
+			c.X[i.Rd] = c.X[i.Ra] - uint64(uint32(c.X[i.Rn]))*uint64(uint32(c.X[i.Rm]))
+		case isa.OpUMULH:
+			{
+				h, _ := bits.Mul64(c.X[i.Rn], c.X[i.Rm])
+				c.X[i.Rd] = h
+			}
+		case isa.OpSMULH:
+			{
+				x, y := c.X[i.Rn], c.X[i.Rm]
+				h, _ := bits.Mul64(x, y)
+				h -= uint64(int64(x)>>63)&y + uint64(int64(y)>>63)&x
+				c.X[i.Rd] = h
+			}
+		case isa.OpCRC328:
+			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 8))
+		case isa.OpCRC32C8:
+			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 8))
+		case isa.OpCRC3216:
+			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 16))
+		case isa.OpCRC32C16:
+			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 16))
+		case isa.OpCRC3232:
+			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 32))
+		case isa.OpCRC32C32:
+			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 32))
+		case isa.OpCRC3264:
+			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 64))
+		case isa.OpCRC32C64:
+			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 64))
+		case isa.OpLDRB:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRBPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRBPost:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRBRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRBRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRBRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRBUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRH:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRHPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRHPost:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRHRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRHRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRHRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRHUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRW:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRWPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRWPost:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRWRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRWRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRWRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRWUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(v)
+			}
+		case isa.OpLDRX:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.X[i.Rd] = v
+			}
+		case isa.OpLDRXPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.X[i.Rd] = v
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRXPost:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.X[i.Rd] = v
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRXRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.X[i.Rd] = v
+			}
+		case isa.OpLDRXRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.X[i.Rd] = v
+			}
+		case isa.OpLDRXRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.X[i.Rd] = v
+			}
+		case isa.OpLDRXUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.X[i.Rd] = v
+			}
+		case isa.OpLDRSB32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int8(v)))
+			}
+		case isa.OpLDRSB32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int8(v)))
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRSB32Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int8(v)))
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRSB32RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int8(v)))
+			}
+		case isa.OpLDRSB32RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int8(v)))
+			}
+		case isa.OpLDRSB32RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int8(v)))
+			}
+		case isa.OpLDRSB32User:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int8(v)))
+			}
+		case isa.OpLDRSB64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(int8(v))
+			}
+		case isa.OpLDRSB64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(int8(v))
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRSB64Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(int8(v))
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRSB64RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(int8(v))
+			}
+		case isa.OpLDRSB64RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(int8(v))
+			}
+		case isa.OpLDRSB64RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(int8(v))
+			}
+		case isa.OpLDRSB64User:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.X[i.Rd] = uint64(int8(v))
+			}
+		case isa.OpLDRSH32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int16(v)))
+			}
+		case isa.OpLDRSH32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int16(v)))
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRSH32Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int16(v)))
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRSH32RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int16(v)))
+			}
+		case isa.OpLDRSH32RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int16(v)))
+			}
+		case isa.OpLDRSH32RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int16(v)))
+			}
+		case isa.OpLDRSH32User:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(uint32(int16(v)))
+			}
+		case isa.OpLDRSH64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(int16(v))
+			}
+		case isa.OpLDRSH64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(int16(v))
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRSH64Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(int16(v))
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRSH64RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(int16(v))
+			}
+		case isa.OpLDRSH64RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(int16(v))
+			}
+		case isa.OpLDRSH64RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(int16(v))
+			}
+		case isa.OpLDRSH64User:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.X[i.Rd] = uint64(int16(v))
+			}
+		case isa.OpLDRSW:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+			}
+		case isa.OpLDRSWPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRSWPost:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRSWRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+			}
+		case isa.OpLDRSWRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+			}
+		case isa.OpLDRSWRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+			}
+		case isa.OpLDRSWUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.loadUser(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+			}
+		case isa.OpSTRB:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint8(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRBPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint8(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRBPost:
+			{
+				p := c.X[i.Rn]
+				v := uint8(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRBRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint8(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRBRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint8(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRBRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint8(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRBUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint8(c.X[i.Rd])
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.storeUser(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRH:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint16(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRHPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint16(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRHPost:
+			{
+				p := c.X[i.Rn]
+				v := uint16(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRHRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint16(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRHRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint16(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRHRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint16(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRHUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint16(c.X[i.Rd])
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.storeUser(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRW:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint32(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRWPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint32(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRWPost:
+			{
+				p := c.X[i.Rn]
+				v := uint32(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRWRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint32(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRWRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint32(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRWRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint32(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRWUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint32(c.X[i.Rd])
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.storeUser(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRX:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint64(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRXPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint64(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRXPost:
+			{
+				p := c.X[i.Rn]
+				v := uint64(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRXRX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint64(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRXRUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint64(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRXRSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint64(c.X[i.Rd])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRXUser:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint64(c.X[i.Rd])
+				e := &c.UserTLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.storeUser(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpLDRV8:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV8Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRV8Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRV8RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV8RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV8RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint8
+				if (p+0)&^0xfff == e.Rd {
+					v = *(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = uint8(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpSTRV8:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint8(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV8Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint8(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRV8Post:
+			{
+				p := c.X[i.Rn]
+				v := uint8(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRV8RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint8(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV8RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint8(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV8RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint8(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr {
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 1) {
+					goto fault
+				}
+			}
+		case isa.OpLDRV16:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV16Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRV16Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRV16RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV16RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV16RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint16
+				if (p+1)&^0xfff == e.Rd {
+					v = *(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = uint16(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpSTRV16:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint16(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV16Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint16(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRV16Post:
+			{
+				p := c.X[i.Rn]
+				v := uint16(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRV16RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint16(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV16RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint16(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV16RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint16(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr {
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 2) {
+					goto fault
+				}
+			}
+		case isa.OpLDRV32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRV32Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRV32RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV32RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV32RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint32
+				if (p+3)&^0xfff == e.Rd {
+					v = *(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = uint32(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpSTRV32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint32(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint32(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRV32Post:
+			{
+				p := c.X[i.Rn]
+				v := uint32(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRV32RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint32(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV32RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint32(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV32RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint32(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr {
+					*(*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 4) {
+					goto fault
+				}
+			}
+		case isa.OpLDRV64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRV64Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRV64RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV64RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpLDRV64RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd {
+					v = *(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))
+				} else {
+					x, ok := c.load(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = uint64(x)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+			}
+		case isa.OpSTRV64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint64(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v := uint64(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRV64Post:
+			{
+				p := c.X[i.Rn]
+				v := uint64(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRV64RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v := uint64(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV64RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v := uint64(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV64RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v := uint64(c.V[i.Rd][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					*(*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = v
+				} else if !c.store(p, uint64(v), 8) {
+					goto fault
+				}
+			}
+		case isa.OpLDRV128:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{v, w}
+			}
+		case isa.OpLDRV128Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{v, w}
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDRV128Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{v, w}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDRV128RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{v, w}
+			}
+		case isa.OpLDRV128RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{v, w}
+			}
+		case isa.OpLDRV128RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{v, w}
+			}
+		case isa.OpSTRV128:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := c.V[i.Rd][0], c.V[i.Rd][1]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV128Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := c.V[i.Rd][0], c.V[i.Rd][1]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTRV128Post:
+			{
+				p := c.X[i.Rn]
+				v, w := c.V[i.Rd][0], c.V[i.Rd][1]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTRV128RX:
+			{
+				p := c.X[i.Rn] + c.X[i.Rm]<<(i.Sh&7)
+				v, w := c.V[i.Rd][0], c.V[i.Rd][1]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV128RUW:
+			{
+				p := c.X[i.Rn] + uint64(uint32(c.X[i.Rm]))<<(i.Sh&7)
+				v, w := c.V[i.Rd][0], c.V[i.Rd][1]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTRV128RSW:
+			{
+				p := c.X[i.Rn] + uint64(int64(int32(c.X[i.Rm])))<<(i.Sh&7)
+				v, w := c.V[i.Rd][0], c.V[i.Rd][1]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+			}
+		case isa.OpLDP32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Ra] = uint64(w)
+			}
+		case isa.OpLDP32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Ra] = uint64(w)
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDP32Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.X[i.Rd] = uint64(v)
+				c.X[i.Ra] = uint64(w)
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDPSW:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+				c.X[i.Ra] = uint64(int32(w))
+			}
+		case isa.OpLDPSWPre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+				c.X[i.Ra] = uint64(int32(w))
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDPSWPost:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.X[i.Rd] = uint64(int32(v))
+				c.X[i.Ra] = uint64(int32(w))
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDP64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.X[i.Rd] = v
+				c.X[i.Ra] = w
+			}
+		case isa.OpLDP64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.X[i.Rd] = v
+				c.X[i.Ra] = w
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDP64Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.X[i.Rd] = v
+				c.X[i.Ra] = w
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTP32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint32(c.X[i.Rd]), uint32(c.X[i.Ra])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint32)(q) = v
+					*(*uint32)(unsafe.Add(q, 4)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTP32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint32(c.X[i.Rd]), uint32(c.X[i.Ra])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint32)(q) = v
+					*(*uint32)(unsafe.Add(q, 4)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTP32Post:
+			{
+				p := c.X[i.Rn]
+				v, w := uint32(c.X[i.Rd]), uint32(c.X[i.Ra])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint32)(q) = v
+					*(*uint32)(unsafe.Add(q, 4)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDPV32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.V[i.Ra] = [2]uint64{uint64(w), 0}
+			}
+		case isa.OpLDPV32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.V[i.Ra] = [2]uint64{uint64(w), 0}
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDPV32Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint32
+				if (p+7)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint32)(q)
+					w = *(*uint32)(unsafe.Add(q, 4))
+				} else {
+					x, y, ok := c.loadPair(p, 4)
+					if !ok {
+						goto fault
+					}
+					v, w = uint32(x), uint32(y)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.V[i.Ra] = [2]uint64{uint64(w), 0}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTPV32:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint32(c.V[i.Rd][0]), uint32(c.V[i.Ra][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint32)(q) = v
+					*(*uint32)(unsafe.Add(q, 4)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 4) {
+					goto fault
+				}
+			}
+		case isa.OpSTPV32Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint32(c.V[i.Rd][0]), uint32(c.V[i.Ra][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint32)(q) = v
+					*(*uint32)(unsafe.Add(q, 4)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTPV32Post:
+			{
+				p := c.X[i.Rn]
+				v, w := uint32(c.V[i.Rd][0]), uint32(c.V[i.Ra][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint32)(q) = v
+					*(*uint32)(unsafe.Add(q, 4)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 4) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTP64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint64(c.X[i.Rd]), uint64(c.X[i.Ra])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTP64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint64(c.X[i.Rd]), uint64(c.X[i.Ra])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTP64Post:
+			{
+				p := c.X[i.Rn]
+				v, w := uint64(c.X[i.Rd]), uint64(c.X[i.Ra])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDPV64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.V[i.Ra] = [2]uint64{uint64(w), 0}
+			}
+		case isa.OpLDPV64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.V[i.Ra] = [2]uint64{uint64(w), 0}
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDPV64Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w uint64
+				if (p+15)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*uint64)(q)
+					w = *(*uint64)(unsafe.Add(q, 8))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v, w = uint64(x), uint64(y)
+				}
+				c.V[i.Rd] = [2]uint64{uint64(v), 0}
+				c.V[i.Ra] = [2]uint64{uint64(w), 0}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTPV64:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint64(c.V[i.Rd][0]), uint64(c.V[i.Ra][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTPV64Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				v, w := uint64(c.V[i.Rd][0]), uint64(c.V[i.Ra][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTPV64Post:
+			{
+				p := c.X[i.Rn]
+				v, w := uint64(c.V[i.Rd][0]), uint64(c.V[i.Ra][0])
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+15)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*uint64)(q) = v
+					*(*uint64)(unsafe.Add(q, 8)) = w
+				} else if !c.storePair(p, uint64(v), uint64(w), 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpLDPV128:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w [2]uint64
+				if (p+31)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*[2]uint64)(q)
+					w = *(*[2]uint64)(unsafe.Add(q, 16))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = [2]uint64{x, y}
+					x, y, ok = c.loadPair(p+16, 8)
+					if !ok {
+						goto fault
+					}
+					w = [2]uint64{x, y}
+				}
+				c.V[i.Rd] = v
+				c.V[i.Ra] = w
+			}
+		case isa.OpLDPV128Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w [2]uint64
+				if (p+31)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*[2]uint64)(q)
+					w = *(*[2]uint64)(unsafe.Add(q, 16))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = [2]uint64{x, y}
+					x, y, ok = c.loadPair(p+16, 8)
+					if !ok {
+						goto fault
+					}
+					w = [2]uint64{x, y}
+				}
+				c.V[i.Rd] = v
+				c.V[i.Ra] = w
+				c.X[i.Rn] = p
+			}
+		case isa.OpLDPV128Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v, w [2]uint64
+				if (p+31)&^0xfff == e.Rd {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					v = *(*[2]uint64)(q)
+					w = *(*[2]uint64)(unsafe.Add(q, 16))
+				} else {
+					x, y, ok := c.loadPair(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = [2]uint64{x, y}
+					x, y, ok = c.loadPair(p+16, 8)
+					if !ok {
+						goto fault
+					}
+					w = [2]uint64{x, y}
+				}
+				c.V[i.Rd] = v
+				c.V[i.Ra] = w
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpSTPV128:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+31)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*[2]uint64)(q) = c.V[i.Rd]
+					*(*[2]uint64)(unsafe.Add(q, 16)) = c.V[i.Ra]
+				} else if !c.storeable(p, 32) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
+					goto fault
+				}
+			}
+		case isa.OpSTPV128Pre:
+			{
+				p := c.X[i.Rn] + i.Imm
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+31)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*[2]uint64)(q) = c.V[i.Rd]
+					*(*[2]uint64)(unsafe.Add(q, 16)) = c.V[i.Ra]
+				} else if !c.storeable(p, 32) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p
+			}
+		case isa.OpSTPV128Post:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+31)&^0xfff == e.Wr {
+					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
+					*(*[2]uint64)(q) = c.V[i.Rd]
+					*(*[2]uint64)(unsafe.Add(q, 16)) = c.V[i.Ra]
+				} else if !c.storeable(p, 32) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
+					goto fault
+				}
+				c.X[i.Rn] = p + i.Imm
+			}
+		case isa.OpVLD:
+			if !c.vectorLoad(i) {
+				goto fault
+			}
+		case isa.OpVST:
+			if !c.vectorStore(i) {
+				goto fault
+			}
+		case isa.OpLDARB:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+0)&^0xfff == e.Rd && p&0 == 0 {
+					v = uint64(*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)))
+				} else {
+					x, ok := c.loadAcquire(p, 1)
+					if !ok {
+						goto fault
+					}
+					v = x
+				}
+				acquire()
+				c.X[i.Rd] = v
+			}
+		case isa.OpSTLRB:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+0)&^0xfff == e.Wr && p&0 == 0 {
+					release()
+					*(*uint8)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = uint8(c.X[i.Rd])
+					fence()
+				} else if !c.storeRelease(p, c.X[i.Rd], 1) {
+					goto fault
+				}
+			}
+		case isa.OpLDARH:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+1)&^0xfff == e.Rd && p&1 == 0 {
+					v = uint64(*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)))
+				} else {
+					x, ok := c.loadAcquire(p, 2)
+					if !ok {
+						goto fault
+					}
+					v = x
+				}
+				acquire()
+				c.X[i.Rd] = v
+			}
+		case isa.OpSTLRH:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+1)&^0xfff == e.Wr && p&1 == 0 {
+					release()
+					*(*uint16)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)) = uint16(c.X[i.Rd])
+					fence()
+				} else if !c.storeRelease(p, c.X[i.Rd], 2) {
+					goto fault
+				}
+			}
+		case isa.OpLDARW:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+3)&^0xfff == e.Rd && p&3 == 0 {
+					v = uint64(atomic.LoadUint32((*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))))
+				} else {
+					x, ok := c.loadAcquire(p, 4)
+					if !ok {
+						goto fault
+					}
+					v = x
+				}
+				acquire()
+				c.X[i.Rd] = v
+			}
+		case isa.OpSTLRW:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+3)&^0xfff == e.Wr && p&3 == 0 {
+					release()
+					atomic.StoreUint32((*uint32)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)), uint32(c.X[i.Rd]))
+					release()
+				} else if !c.storeRelease(p, c.X[i.Rd], 4) {
+					goto fault
+				}
+			}
+		case isa.OpLDARX:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				var v uint64
+				if (p+7)&^0xfff == e.Rd && p&7 == 0 {
+					v = uint64(atomic.LoadUint64((*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p))))
+				} else {
+					x, ok := c.loadAcquire(p, 8)
+					if !ok {
+						goto fault
+					}
+					v = x
+				}
+				acquire()
+				c.X[i.Rd] = v
+			}
+		case isa.OpSTLRX:
+			{
+				p := c.X[i.Rn]
+				e := &c.TLB[(p>>12+p>>22)&1023]
+				if (p+7)&^0xfff == e.Wr && p&7 == 0 {
+					release()
+					atomic.StoreUint64((*uint64)(unsafe.Add(unsafe.Pointer(nil), e.Off+p)), uint64(c.X[i.Rd]))
+					release()
+				} else if !c.storeRelease(p, c.X[i.Rd], 8) {
+					goto fault
+				}
+			}
+		case isa.OpLDX:
+			if !c.loadExclusive(i) {
+				goto fault
+			}
+		case isa.OpSTX:
+			if !c.storeExclusive(i) {
+				goto fault
+			}
+		case isa.OpCLREX:
+			c.monitor.size = 0
+		case isa.OpLSE:
+			if !c.atomicOp(i) {
+				goto fault
+			}
+		case isa.OpCAS:
+			if !c.compareAndSwap(i) {
+				goto fault
+			}
+		case isa.OpCASP:
+			if !c.compareAndSwapPair(i) {
+				goto fault
+			}
+		case isa.OpDMB:
+			fence()
+		case isa.OpDMBLD:
+			acquire()
+		case isa.OpDMBST:
+			release()
+		case isa.OpDSB:
+			c.dsb()
+		case isa.OpMRS:
+			c.left = n + b.after(i)
+			if !c.mrs(i) {
+				goto fault
+			}
+		case isa.OpMSR:
+			c.left = n + b.after(i)
+			if !c.msr(i) {
+				goto fault
+			}
+			c.PC = b.end()
+			goto indirect
+		case isa.OpMRSMEM:
+			c.X[i.Rd] = c.Sys[i.Sh]
+		case isa.OpMSRMEM:
+			c.Sys[i.Sh] = c.X[i.Rd] & i.Imm
+		case isa.OpMRSSP0:
+			c.left = n + b.after(i)
+			if !c.spSel {
+				c.undefined()
+				goto fault
+			}
+			c.X[i.Rd] = c.Sys[cpu.SysSPEL0]
+		case isa.OpMSRSP0:
+			c.left = n + b.after(i)
+			if !c.spSel {
+				c.undefined()
+				goto fault
+			}
+			c.Sys[cpu.SysSPEL0] = c.X[i.Rd]
+		case isa.OpMRSDAIF:
+			c.X[i.Rd] = c.DAIF
+		case isa.OpMSRDAIF:
+			c.DAIF = c.X[i.Rd] & 0x3c0
+			if c.lines != 0 {
+				c.attention.Store(1)
+				goto leave
+			}
+		case isa.OpDAIFSET:
+			c.DAIF |= i.Imm
+		case isa.OpDAIFCLR:
+			c.DAIF &^= i.Imm
+			if c.lines != 0 {
+				c.attention.Store(1)
+				goto leave
+			}
+		case isa.OpMRSNZCV:
+			c.X[i.Rd] = uint64(c.Flags()) << 28
+		case isa.OpMSRNZCV:
+			c.SetFlags(uint8(c.X[i.Rd] >> 28 & 15))
+		case isa.OpMRSFPCR:
+			c.X[i.Rd] = uint64(c.FPCR)
+		case isa.OpMSRFPCR:
+			c.FPCR = uint32(c.X[i.Rd]) & float.FPCRMask
+		case isa.OpMRSFPSR:
+			c.X[i.Rd] = uint64(c.FPSR)
+		case isa.OpMSRFPSR:
+			c.FPSR = uint32(c.X[i.Rd]) & float.FPSRMask
+		case isa.OpSPSEL:
+			c.setSPSel(i.Imm != 0)
+			c.PC = b.end()
+			goto indirect
+		case isa.OpSYS:
+			c.left = n + b.after(i)
+			if !c.sysOp(i) {
+				goto fault
+			}
+			c.PC = b.end()
+			goto indirect
+		case isa.OpZVA:
+			c.left = n + b.after(i)
+			if !c.zeroBlock(i) {
+				goto fault
+			}
+		case isa.OpISB:
+			c.PC = b.end()
+			goto indirect
+		case isa.OpWFI:
+			c.left = n + b.after(i)
+			if !c.waitForInterrupt() {
+				goto fault
+			}
+			c.PC = b.end()
+			goto indirect
+		case isa.OpWFE:
+			c.left = n + b.after(i)
+			if !c.waitForEvent() {
+				goto fault
+			}
+			c.PC = b.end()
+			goto indirect
+		case isa.OpSEV:
+			c.sendEvent()
+		case isa.OpSEVL:
+			c.setEvent()
+		case isa.OpSVC:
+			c.left = n + b.after(i)
+			c.call(arm64.ECSVC, i.Imm)
+			goto fault
+		case isa.OpBRK:
+			c.left = n + b.after(i)
+			c.breakpoint(i.Imm)
+			goto fault
+		case isa.OpHVC:
+			c.left = n + b.after(i)
+			c.hypervisorCall(hv.HVC, i.Imm)
+			goto fault
+		case isa.OpSMC:
+			c.left = n + b.after(i)
+			c.hypervisorCall(hv.SMC, i.Imm)
+			goto fault
+		case isa.OpERET:
+			c.left = n + b.after(i)
+			c.exceptionReturn()
+			goto indirect
+		case isa.OpB:
+			if nb := b.next[0]; nb != nil {
+				b = nb
+				goto top
+			}
+			goto take0
+		case isa.OpBL:
+			c.X[30] = i.Imm2
+			if nb := b.next[0]; nb != nil {
+				b = nb
+				goto top
+			}
+			goto take0
+		case isa.OpBCOND:
+			if c.Test(i.Cond) {
+				if nb := b.next[0]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take0
+			} else {
+				if nb := b.next[1]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take1
+			}
+		case isa.OpCBZ32:
+			if uint32(c.X[i.Rn]) == 0 {
+				if nb := b.next[0]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take0
+			} else {
+				if nb := b.next[1]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take1
+			}
+		case isa.OpCBZ64:
+			if uint64(c.X[i.Rn]) == 0 {
+				if nb := b.next[0]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take0
+			} else {
+				if nb := b.next[1]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take1
+			}
+		case isa.OpCBNZ32:
+			if uint32(c.X[i.Rn]) != 0 {
+				if nb := b.next[0]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take0
+			} else {
+				if nb := b.next[1]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take1
+			}
+		case isa.OpCBNZ64:
+			if uint64(c.X[i.Rn]) != 0 {
+				if nb := b.next[0]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take0
+			} else {
+				if nb := b.next[1]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take1
+			}
+		case isa.OpTBZ:
+			if c.X[i.Rn]&i.Imm2 == 0 {
+				if nb := b.next[0]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take0
+			} else {
+				if nb := b.next[1]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take1
+			}
+		case isa.OpTBNZ:
+			if c.X[i.Rn]&i.Imm2 != 0 {
+				if nb := b.next[0]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take0
+			} else {
+				if nb := b.next[1]; nb != nil {
+					b = nb
+					goto top
+				}
+				goto take1
+			}
+		case isa.OpBR:
+			c.PC = c.X[i.Rn]
+			goto indirect
+		case isa.OpBLR:
+			{
+				t := c.X[i.Rn]
+				c.X[30] = i.Imm2
+				c.PC = t
+				goto indirect
+			}
+		case isa.OpCUT:
+			if nb := b.next[0]; nb != nil {
+				b = nb
+				goto top
+			}
+			goto take0
+		case isa.OpFSUBSI32EQ:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x == y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32NE:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x != y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32CS:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x >= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32CC:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x < y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32MI:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x-y) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32PL:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x-y) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32HI:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x > y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32LS:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x <= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32GE:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) >= int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32LT:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) < int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32GT:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) > int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI32LE:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(i.Imm)
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) <= int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64EQ:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x == y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64NE:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x != y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64CS:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x >= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64CC:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x < y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64MI:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x-y) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64PL:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x-y) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64HI:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x > y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64LS:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x <= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64GE:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) >= int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64LT:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) < int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64GT:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) > int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSI64LE:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(i.Imm)
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) <= int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32EQ:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x == y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32NE:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x != y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32CS:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x >= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32CC:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x < y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32MI:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x-y) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32PL:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x-y) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32HI:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x > y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32LS:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x <= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32GE:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) >= int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32LT:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) < int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32GT:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) > int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR32LE:
+			{
+				x := uint32(c.X[i.Rn])
+				y := uint32(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int32((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int32(x) <= int32(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64EQ:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x == y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64NE:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x != y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64CS:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x >= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64CC:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x < y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64MI:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x-y) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64PL:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x-y) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64HI:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x > y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64LS:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if x <= y {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64GE:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) >= int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64LT:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) < int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64GT:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) > int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFSUBSR64LE:
+			{
+				x := uint64(c.X[i.Rn])
+				y := uint64(c.X[i.Rm])
+				r := x - y
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				var k uint64
+				if x >= y {
+					k = 1
+				}
+				c.CF = k
+				c.VF = uint64(int64((x ^ y) & (x ^ r)))
+				c.X[i.Rd] = uint64(r)
+				if int64(x) <= int64(y) {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI32EQ:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(i.Imm)
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r == 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI32NE:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(i.Imm)
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r != 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI32MI:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(i.Imm)
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int32(r) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI32PL:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(i.Imm)
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int32(r) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI64EQ:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(i.Imm)
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r == 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI64NE:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(i.Imm)
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r != 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI64MI:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(i.Imm)
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int64(r) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSI64PL:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(i.Imm)
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int64(r) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR32EQ:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(c.X[i.Rm])
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r == 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR32NE:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(c.X[i.Rm])
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r != 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR32MI:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(c.X[i.Rm])
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int32(r) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR32PL:
+			{
+				r := uint32(c.X[i.Rn]) & uint32(c.X[i.Rm])
+				c.NF = uint64(int32(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int32(r) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR64EQ:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(c.X[i.Rm])
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r == 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR64NE:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(c.X[i.Rm])
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if r != 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR64MI:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(c.X[i.Rm])
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int64(r) < 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFANDSR64PL:
+			{
+				r := uint64(c.X[i.Rn]) & uint64(c.X[i.Rm])
+				c.NF = uint64(int64(r))
+				c.ZF = uint64(r)
+				c.CF = 0
+				c.VF = 0
+				c.X[i.Rd] = uint64(r)
+				if int64(r) >= 0 {
+					if nb := b.next[0]; nb != nil {
+						b = nb
+						goto top
+					}
+					c.PC = i.Imm2
+					goto taken
+				} else {
+					if nb := b.next[1]; nb != nil {
+						b = nb
+						goto top
+					}
+					goto take1
+				}
+			}
+		case isa.OpFADD32:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.Add32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+		case isa.OpFADD64:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.Add64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+		case isa.OpFSUB32:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.Sub32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+		case isa.OpFSUB64:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.Sub64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+		case isa.OpFMUL32:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.Mul32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+		case isa.OpFMUL64:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.Mul64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+		case isa.OpFMADD32:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd32(uint32(c.V[i.Ra][0]), uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]))), 0}
+		case isa.OpFMADD64:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd64(uint64(c.V[i.Ra][0]), uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]))), 0}
+		case isa.OpFMSUB32:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd32(uint32(c.V[i.Ra][0]), uint32(c.V[i.Rn][0])^float.Sign32, uint32(c.V[i.Rm][0]))), 0}
+		case isa.OpFMSUB64:
+			c.V[i.Rd] = simd.Vec{uint64(c.Env.MulAdd64(uint64(c.V[i.Ra][0]), uint64(c.V[i.Rn][0])^float.Sign64, uint64(c.V[i.Rm][0]))), 0}
+		case isa.OpFCMP32:
+			c.SetFlags(uint8(c.Env.Compare32(uint32(c.V[i.Rn][0]), uint32(c.V[i.Rm][0]), i.Sh != 0)))
+		case isa.OpFCMP64:
+			c.SetFlags(uint8(c.Env.Compare64(uint64(c.V[i.Rn][0]), uint64(c.V[i.Rm][0]), i.Sh != 0)))
+		case isa.OpFCMPZ32:
+			c.SetFlags(uint8(c.Env.Compare32(uint32(c.V[i.Rn][0]), 0, i.Sh != 0)))
+		case isa.OpFCMPZ64:
+			c.SetFlags(uint8(c.Env.Compare64(uint64(c.V[i.Rn][0]), 0, i.Sh != 0)))
+		case isa.OpFMOV32:
+			c.V[i.Rd] = simd.Vec{uint64(uint32(c.V[i.Rn][0])), 0}
+		case isa.OpFMOV64:
+			c.V[i.Rd] = simd.Vec{uint64(uint64(c.V[i.Rn][0])), 0}
+		case isa.OpFMOVI:
+			c.V[i.Rd] = simd.Vec{i.Imm, 0}
+		case isa.OpFMOVTo32:
+			c.X[i.Rd] = uint64(uint32(c.V[i.Rn][0]))
+		case isa.OpFMOVTo64:
+			c.X[i.Rd] = uint64(uint64(c.V[i.Rn][0]))
+		case isa.OpFMOVFrom32:
+			c.V[i.Rd] = simd.Vec{uint64(uint32(c.X[i.Rn])), 0}
+		case isa.OpFMOVFrom64:
+			c.V[i.Rd] = simd.Vec{uint64(uint64(c.X[i.Rn])), 0}
+
+		default:
+			if i.Code < isa.FirstSIMD {
+				c.runFP(i)
+			} else {
+				c.runSIMD(i)
+			}
+		}
+		i = (*isa.Op)(unsafe.Add(unsafe.Pointer(i), unsafe.Sizeof(isa.Op{})))
+	}
+take0:
+	c.PC = i.Imm
+taken:
+	if b = c.chain(b, 0); b != nil {
+		goto top
+	}
+	goto indirect
+take1:
+	c.PC = b.end()
+	if b = c.chain(b, 1); b != nil {
+		goto top
+	}
+	goto indirect
+fault:
+	c.PC = b.pc + 4*uint64(b.index(i))
+	c.left = n + b.after(i) + 1
+	if !c.trapOp(i) {
+		return
+	}
+	n = c.left
+	goto indirect
+leave:
+	c.PC = b.pc + 4*uint64(b.index(i)) + 4
+	n += b.after(i)
+indirect:
+	if q := &c.jumps[c.PC>>2&jumpMask]; q.pc == c.PC && q.gen == c.gen {
+		b = q.b
+		goto top
+	}
+	if b = c.find(); b != nil {
+		goto top
+	}
+	c.left = n
+	if !c.trap() || c.left <= 0 || c.attention.Load() != 0 {
+		return
+	}
+	n = c.left
+	goto indirect
+}
 
 // runFP executes one operation of that group.
 func (c *Core) runFP(i *isa.Op) {

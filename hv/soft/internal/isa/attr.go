@@ -12,6 +12,7 @@ const (
 	System Attr = 4
 	FP     Attr = 8
 	Priv   Attr = 16
+	Base   Attr = 64
 )
 
 // Mem describes an access that has a data abort syndrome.
@@ -28,6 +29,12 @@ func AttrOf(op uint16) Attr { return opAttrs[op] }
 func MemOf(op uint16) (m Mem, ok bool) {
 	m, ok = opMems[op]
 	return m, ok
+}
+
+// Fused gives the operation that does op and then branches on cond.
+func Fused(op uint16, cond uint8) (code uint16, ok bool) {
+	code, ok = fusedOps[uint32(op)<<4|uint32(cond&15)]
+	return code, ok
 }
 
 // Name is the name of operation code op in isa/table.

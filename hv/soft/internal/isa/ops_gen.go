@@ -5,342 +5,1242 @@ package isa
 // Operation codes, in the order of isa/table.
 const (
 	OpUNDEF         uint16 = 0
-	OpNOP           uint16 = 1
-	OpFADD32        uint16 = 2
-	OpFADD64        uint16 = 3
-	OpFSUB32        uint16 = 4
-	OpFSUB64        uint16 = 5
-	OpFMUL32        uint16 = 6
-	OpFMUL64        uint16 = 7
-	OpFNMUL32       uint16 = 8
-	OpFNMUL64       uint16 = 9
-	OpFDIV32        uint16 = 10
-	OpFDIV64        uint16 = 11
-	OpFMADD32       uint16 = 12
-	OpFMADD64       uint16 = 13
-	OpFMSUB32       uint16 = 14
-	OpFMSUB64       uint16 = 15
-	OpFNMADD32      uint16 = 16
-	OpFNMADD64      uint16 = 17
-	OpFNMSUB32      uint16 = 18
-	OpFNMSUB64      uint16 = 19
-	OpFMAX32        uint16 = 20
-	OpFMAX64        uint16 = 21
-	OpFMIN32        uint16 = 22
-	OpFMIN64        uint16 = 23
-	OpFMAXNM32      uint16 = 24
-	OpFMAXNM64      uint16 = 25
-	OpFMINNM32      uint16 = 26
-	OpFMINNM64      uint16 = 27
-	OpFSQRT32       uint16 = 28
-	OpFSQRT64       uint16 = 29
-	OpFABS32        uint16 = 30
-	OpFABS64        uint16 = 31
-	OpFNEG32        uint16 = 32
-	OpFNEG64        uint16 = 33
-	OpFRINT32       uint16 = 34
-	OpFRINT64       uint16 = 35
-	OpFRINTI32      uint16 = 36
-	OpFRINTI64      uint16 = 37
-	OpFRINTX32      uint16 = 38
-	OpFRINTX64      uint16 = 39
-	OpFCMP32        uint16 = 40
-	OpFCMP64        uint16 = 41
-	OpFCMPZ32       uint16 = 42
-	OpFCMPZ64       uint16 = 43
-	OpFCCMP32       uint16 = 44
-	OpFCCMP64       uint16 = 45
-	OpFCSEL32       uint16 = 46
-	OpFCSEL64       uint16 = 47
-	OpFMOV32        uint16 = 48
-	OpFMOV64        uint16 = 49
-	OpFMOVI         uint16 = 50
-	OpFMOVTo32      uint16 = 51
-	OpFMOVTo64      uint16 = 52
-	OpFMOVFrom32    uint16 = 53
-	OpFMOVFrom64    uint16 = 54
-	OpFMOVTopFrom   uint16 = 55
-	OpFMOVTopTo     uint16 = 56
-	OpFCVTDS        uint16 = 57
-	OpFCVTSD        uint16 = 58
-	OpFCVTSH        uint16 = 59
-	OpFCVTDH        uint16 = 60
-	OpFCVTHS        uint16 = 61
-	OpFCVTHD        uint16 = 62
-	OpFCVTI32       uint16 = 63
-	OpFCVTI64       uint16 = 64
-	OpSCVTFW32      uint16 = 65
-	OpSCVTFW64      uint16 = 66
-	OpSCVTFX32      uint16 = 67
-	OpSCVTFX64      uint16 = 68
-	OpUCVTFW32      uint16 = 69
-	OpUCVTFW64      uint16 = 70
-	OpUCVTFX32      uint16 = 71
-	OpUCVTFX64      uint16 = 72
-	OpVAND          uint16 = 73
-	OpVORR          uint16 = 74
-	OpVEOR          uint16 = 75
-	OpVADD          uint16 = 76
-	OpVSUB          uint16 = 77
-	OpVCMEQ         uint16 = 78
-	OpVCMHI         uint16 = 79
-	OpVCMHS         uint16 = 80
-	OpVCMGT         uint16 = 81
-	OpVCMGE         uint16 = 82
-	OpVCMTST        uint16 = 83
-	OpVADDP         uint16 = 84
-	OpVUMAXP        uint16 = 85
-	OpVUMINP        uint16 = 86
-	OpVBIC          uint16 = 87
-	OpVORN          uint16 = 88
-	OpVBSL          uint16 = 89
-	OpVBIT          uint16 = 90
-	OpVBIF          uint16 = 91
-	OpVSMAX         uint16 = 92
-	OpVSMIN         uint16 = 93
-	OpVUMAX         uint16 = 94
-	OpVUMIN         uint16 = 95
-	OpVSMAXP        uint16 = 96
-	OpVSMINP        uint16 = 97
-	OpVSHADD        uint16 = 98
-	OpVSHSUB        uint16 = 99
-	OpVSRHADD       uint16 = 100
-	OpVUHADD        uint16 = 101
-	OpVUHSUB        uint16 = 102
-	OpVURHADD       uint16 = 103
-	OpVSABD         uint16 = 104
-	OpVUABD         uint16 = 105
-	OpVSABA         uint16 = 106
-	OpVUABA         uint16 = 107
-	OpVMUL          uint16 = 108
-	OpVMLA          uint16 = 109
-	OpVMLS          uint16 = 110
-	OpVPMUL         uint16 = 111
-	OpVSSHL         uint16 = 112
-	OpVUSHL         uint16 = 113
-	OpVSRSHL        uint16 = 114
-	OpVURSHL        uint16 = 115
-	OpVSADDL        uint16 = 116
-	OpVUADDL        uint16 = 117
-	OpVSSUBL        uint16 = 118
-	OpVUSUBL        uint16 = 119
-	OpVSABDL        uint16 = 120
-	OpVUABDL        uint16 = 121
-	OpVSABAL        uint16 = 122
-	OpVUABAL        uint16 = 123
-	OpVSMULL        uint16 = 124
-	OpVUMULL        uint16 = 125
-	OpVSMLAL        uint16 = 126
-	OpVUMLAL        uint16 = 127
-	OpVSMLSL        uint16 = 128
-	OpVUMLSL        uint16 = 129
-	OpVSADDW        uint16 = 130
-	OpVUADDW        uint16 = 131
-	OpVSSUBW        uint16 = 132
-	OpVUSUBW        uint16 = 133
-	OpVADDHN        uint16 = 134
-	OpVSUBHN        uint16 = 135
-	OpVRADDHN       uint16 = 136
-	OpVRSUBHN       uint16 = 137
-	OpVPMULL        uint16 = 138
-	OpVSQADD        uint16 = 139
-	OpVSQSUB        uint16 = 140
-	OpVUQADD        uint16 = 141
-	OpVUQSUB        uint16 = 142
-	OpVSQSHL        uint16 = 143
-	OpVUQSHL        uint16 = 144
-	OpVSQRSHL       uint16 = 145
-	OpVUQRSHL       uint16 = 146
-	OpVSQDMULH      uint16 = 147
-	OpVSQRDMULH     uint16 = 148
-	OpVSQDMULL      uint16 = 149
-	OpVSQDMLAL      uint16 = 150
-	OpVSQDMLSL      uint16 = 151
-	OpVMULElem      uint16 = 152
-	OpVMLAElem      uint16 = 153
-	OpVMLSElem      uint16 = 154
-	OpVSMULLElem    uint16 = 155
-	OpVUMULLElem    uint16 = 156
-	OpVSMLALElem    uint16 = 157
-	OpVUMLALElem    uint16 = 158
-	OpVSMLSLElem    uint16 = 159
-	OpVUMLSLElem    uint16 = 160
-	OpVSQDMULHElem  uint16 = 161
-	OpVSQRDMULHElem uint16 = 162
-	OpVSQDMULLElem  uint16 = 163
-	OpVSQDMLALElem  uint16 = 164
-	OpVSQDMLSLElem  uint16 = 165
-	OpVNOT          uint16 = 166
-	OpVABS          uint16 = 167
-	OpVNEG          uint16 = 168
-	OpVCLZ          uint16 = 169
-	OpVCLS          uint16 = 170
-	OpVCNT          uint16 = 171
-	OpVRBIT         uint16 = 172
-	OpVREV16        uint16 = 173
-	OpVREV32        uint16 = 174
-	OpVREV64        uint16 = 175
-	OpVCMGTZero     uint16 = 176
-	OpVCMGEZero     uint16 = 177
-	OpVCMEQZero     uint16 = 178
-	OpVCMLEZero     uint16 = 179
-	OpVCMLTZero     uint16 = 180
-	OpVSADDLP       uint16 = 181
-	OpVUADDLP       uint16 = 182
-	OpVSADALP       uint16 = 183
-	OpVUADALP       uint16 = 184
-	OpVXTN          uint16 = 185
-	OpVSHLL         uint16 = 186
-	OpVURECPE       uint16 = 187
-	OpVURSQRTE      uint16 = 188
-	OpVSQNEG        uint16 = 189
-	OpVSQABS        uint16 = 190
-	OpVSUQADD       uint16 = 191
-	OpVUSQADD       uint16 = 192
-	OpVSQXTN        uint16 = 193
-	OpVUQXTN        uint16 = 194
-	OpVSQXTUN       uint16 = 195
-	OpVADDV         uint16 = 196
-	OpVSMAXV        uint16 = 197
-	OpVSMINV        uint16 = 198
-	OpVUMAXV        uint16 = 199
-	OpVUMINV        uint16 = 200
-	OpVSADDLV       uint16 = 201
-	OpVUADDLV       uint16 = 202
-	OpVSHL          uint16 = 203
-	OpVSLI          uint16 = 204
-	OpVSRI          uint16 = 205
-	OpVUSHR         uint16 = 206
-	OpVSSHR         uint16 = 207
-	OpVURSHR        uint16 = 208
-	OpVSRSHR        uint16 = 209
-	OpVUSRA         uint16 = 210
-	OpVSSRA         uint16 = 211
-	OpVURSRA        uint16 = 212
-	OpVSRSRA        uint16 = 213
-	OpVSSHLL        uint16 = 214
-	OpVUSHLL        uint16 = 215
-	OpVSHRN         uint16 = 216
-	OpVRSHRN        uint16 = 217
-	OpVSQSHLImm     uint16 = 218
-	OpVUQSHLImm     uint16 = 219
-	OpVSQSHLU       uint16 = 220
-	OpVSQSHRN       uint16 = 221
-	OpVSQRSHRN      uint16 = 222
-	OpVSQSHRUN      uint16 = 223
-	OpVSQRSHRUN     uint16 = 224
-	OpVUQSHRN       uint16 = 225
-	OpVUQRSHRN      uint16 = 226
-	OpVFADD         uint16 = 227
-	OpVFSUB         uint16 = 228
-	OpVFMUL         uint16 = 229
-	OpVFMULX        uint16 = 230
-	OpVFDIV         uint16 = 231
-	OpVFMAX         uint16 = 232
-	OpVFMIN         uint16 = 233
-	OpVFMAXNM       uint16 = 234
-	OpVFMINNM       uint16 = 235
-	OpVFRECPS       uint16 = 236
-	OpVFRSQRTS      uint16 = 237
-	OpVFABD         uint16 = 238
-	OpVFMLA         uint16 = 239
-	OpVFMLS         uint16 = 240
-	OpVFCMEQ        uint16 = 241
-	OpVFCMGE        uint16 = 242
-	OpVFCMGT        uint16 = 243
-	OpVFACGE        uint16 = 244
-	OpVFACGT        uint16 = 245
-	OpVFADDP        uint16 = 246
-	OpVFMAXP        uint16 = 247
-	OpVFMINP        uint16 = 248
-	OpVFMAXNMP      uint16 = 249
-	OpVFMINNMP      uint16 = 250
-	OpVFMULElem     uint16 = 251
-	OpVFMULXElem    uint16 = 252
-	OpVFMLAElem     uint16 = 253
-	OpVFMLSElem     uint16 = 254
-	OpVFCMEQZero    uint16 = 255
-	OpVFCMGEZero    uint16 = 256
-	OpVFCMGTZero    uint16 = 257
-	OpVFCMLEZero    uint16 = 258
-	OpVFCMLTZero    uint16 = 259
-	OpVFSQRT        uint16 = 260
-	OpVFRECPE       uint16 = 261
-	OpVFRSQRTE      uint16 = 262
-	OpVFRECPX       uint16 = 263
-	OpVFCVTL        uint16 = 264
-	OpVFCVTN        uint16 = 265
-	OpVFCVTXN       uint16 = 266
-	OpVFABS         uint16 = 267
-	OpVFNEG         uint16 = 268
-	OpVFMAXV        uint16 = 269
-	OpVFMINV        uint16 = 270
-	OpVFMAXNMV      uint16 = 271
-	OpVFMINNMV      uint16 = 272
-	OpVSCVTF        uint16 = 273
-	OpVUCVTF        uint16 = 274
-	OpVFRINTN       uint16 = 275
-	OpVFCVTNS       uint16 = 276
-	OpVFCVTNU       uint16 = 277
-	OpVFRINTP       uint16 = 278
-	OpVFCVTPS       uint16 = 279
-	OpVFCVTPU       uint16 = 280
-	OpVFRINTM       uint16 = 281
-	OpVFCVTMS       uint16 = 282
-	OpVFCVTMU       uint16 = 283
-	OpVFRINTZ       uint16 = 284
-	OpVFCVTZS       uint16 = 285
-	OpVFCVTZU       uint16 = 286
-	OpVFRINTA       uint16 = 287
-	OpVFCVTAS       uint16 = 288
-	OpVFCVTAU       uint16 = 289
-	OpVFRINTI       uint16 = 290
-	OpVFRINTX       uint16 = 291
-	OpVUZP1         uint16 = 292
-	OpVUZP2         uint16 = 293
-	OpVZIP1         uint16 = 294
-	OpVZIP2         uint16 = 295
-	OpVTRN1         uint16 = 296
-	OpVTRN2         uint16 = 297
-	OpVEXT          uint16 = 298
-	OpVTBL          uint16 = 299
-	OpVTBX          uint16 = 300
-	OpVDUP          uint16 = 301
-	OpVDUPGeneral   uint16 = 302
-	OpVINS          uint16 = 303
-	OpVINSGeneral   uint16 = 304
-	OpVUMOV         uint16 = 305
-	OpVSMOV32       uint16 = 306
-	OpVSMOV64       uint16 = 307
-	OpVMOVI         uint16 = 308
-	OpVORRImm       uint16 = 309
-	OpVBICImm       uint16 = 310
-	OpVAESE         uint16 = 311
-	OpVAESD         uint16 = 312
-	OpVAESMC        uint16 = 313
-	OpVAESIMC       uint16 = 314
-	OpVSHA1H        uint16 = 315
-	OpVSHA1SU1      uint16 = 316
-	OpVSHA256SU0    uint16 = 317
-	OpVSHA512SU0    uint16 = 318
-	OpVSHA1C        uint16 = 319
-	OpVSHA1P        uint16 = 320
-	OpVSHA1M        uint16 = 321
-	OpVSHA1SU0      uint16 = 322
-	OpVSHA256H      uint16 = 323
-	OpVSHA256H2     uint16 = 324
-	OpVSHA256SU1    uint16 = 325
-	OpVSHA512H      uint16 = 326
-	OpVSHA512H2     uint16 = 327
-	OpVSHA512SU1    uint16 = 328
+	OpFPTRAP        uint16 = 1
+	OpNOP           uint16 = 2
+	OpADDI32        uint16 = 3
+	OpADDI64        uint16 = 4
+	OpADDSI32       uint16 = 5
+	OpADDSI64       uint16 = 6
+	OpSUBSI32       uint16 = 7
+	OpSUBSI64       uint16 = 8
+	OpADDR32        uint16 = 9
+	OpADDR64        uint16 = 10
+	OpSUBR32        uint16 = 11
+	OpSUBR64        uint16 = 12
+	OpADDSR32       uint16 = 13
+	OpADDSR64       uint16 = 14
+	OpSUBSR32       uint16 = 15
+	OpSUBSR64       uint16 = 16
+	OpADDLSL32      uint16 = 17
+	OpADDLSL64      uint16 = 18
+	OpADDSH32       uint16 = 19
+	OpADDSH64       uint16 = 20
+	OpSUBSH32       uint16 = 21
+	OpSUBSH64       uint16 = 22
+	OpADDSSH32      uint16 = 23
+	OpADDSSH64      uint16 = 24
+	OpSUBSSH32      uint16 = 25
+	OpSUBSSH64      uint16 = 26
+	OpADDX32        uint16 = 27
+	OpADDX64        uint16 = 28
+	OpSUBX32        uint16 = 29
+	OpSUBX64        uint16 = 30
+	OpADDSX32       uint16 = 31
+	OpADDSX64       uint16 = 32
+	OpSUBSX32       uint16 = 33
+	OpSUBSX64       uint16 = 34
+	OpADC32         uint16 = 35
+	OpADC64         uint16 = 36
+	OpSBC32         uint16 = 37
+	OpSBC64         uint16 = 38
+	OpADCS32        uint16 = 39
+	OpADCS64        uint16 = 40
+	OpSBCS32        uint16 = 41
+	OpSBCS64        uint16 = 42
+	OpANDI32        uint16 = 43
+	OpANDI64        uint16 = 44
+	OpORRI32        uint16 = 45
+	OpORRI64        uint16 = 46
+	OpEORI32        uint16 = 47
+	OpEORI64        uint16 = 48
+	OpANDSI32       uint16 = 49
+	OpANDSI64       uint16 = 50
+	OpANDR32        uint16 = 51
+	OpANDR64        uint16 = 52
+	OpORRR32        uint16 = 53
+	OpORRR64        uint16 = 54
+	OpEORR32        uint16 = 55
+	OpEORR64        uint16 = 56
+	OpANDSR32       uint16 = 57
+	OpANDSR64       uint16 = 58
+	OpANDSH32       uint16 = 59
+	OpANDSH64       uint16 = 60
+	OpORRSH32       uint16 = 61
+	OpORRSH64       uint16 = 62
+	OpEORSH32       uint16 = 63
+	OpEORSH64       uint16 = 64
+	OpANDSSH32      uint16 = 65
+	OpANDSSH64      uint16 = 66
+	OpRBIT32        uint16 = 67
+	OpRBIT64        uint16 = 68
+	OpREV1632       uint16 = 69
+	OpREV1664       uint16 = 70
+	OpREV3232       uint16 = 71
+	OpREV3264       uint16 = 72
+	OpREV64         uint16 = 73
+	OpCLZ32         uint16 = 74
+	OpCLZ64         uint16 = 75
+	OpCLS32         uint16 = 76
+	OpCLS64         uint16 = 77
+	OpMOVI          uint16 = 78
+	OpMOVK32        uint16 = 79
+	OpMOVK64        uint16 = 80
+	OpMOVR32        uint16 = 81
+	OpMOVR64        uint16 = 82
+	OpSBFX32        uint16 = 83
+	OpSBFX64        uint16 = 84
+	OpBFM32         uint16 = 85
+	OpBFM64         uint16 = 86
+	OpUBFX32        uint16 = 87
+	OpUBFX64        uint16 = 88
+	OpUBFIZ32       uint16 = 89
+	OpUBFIZ64       uint16 = 90
+	OpLSLI32        uint16 = 91
+	OpLSLI64        uint16 = 92
+	OpLSRI32        uint16 = 93
+	OpLSRI64        uint16 = 94
+	OpEXTR32        uint16 = 95
+	OpEXTR64        uint16 = 96
+	OpLSLV32        uint16 = 97
+	OpLSLV64        uint16 = 98
+	OpLSRV32        uint16 = 99
+	OpLSRV64        uint16 = 100
+	OpASRV32        uint16 = 101
+	OpASRV64        uint16 = 102
+	OpRORV32        uint16 = 103
+	OpRORV64        uint16 = 104
+	OpCCMP32        uint16 = 105
+	OpCCMP64        uint16 = 106
+	OpCCMN32        uint16 = 107
+	OpCCMN64        uint16 = 108
+	OpCSEL32        uint16 = 109
+	OpCSEL64        uint16 = 110
+	OpCSINC32       uint16 = 111
+	OpCSINC64       uint16 = 112
+	OpCSINV32       uint16 = 113
+	OpCSINV64       uint16 = 114
+	OpCSNEG32       uint16 = 115
+	OpCSNEG64       uint16 = 116
+	OpUDIV32        uint16 = 117
+	OpUDIV64        uint16 = 118
+	OpSDIV32        uint16 = 119
+	OpSDIV64        uint16 = 120
+	OpMADD32        uint16 = 121
+	OpMADD64        uint16 = 122
+	OpMSUB32        uint16 = 123
+	OpMSUB64        uint16 = 124
+	OpMUL32         uint16 = 125
+	OpMUL64         uint16 = 126
+	OpSMADDL        uint16 = 127
+	OpSMSUBL        uint16 = 128
+	OpUMADDL        uint16 = 129
+	OpUMSUBL        uint16 = 130
+	OpUMULH         uint16 = 131
+	OpSMULH         uint16 = 132
+	OpCRC328        uint16 = 133
+	OpCRC32C8       uint16 = 134
+	OpCRC3216       uint16 = 135
+	OpCRC32C16      uint16 = 136
+	OpCRC3232       uint16 = 137
+	OpCRC32C32      uint16 = 138
+	OpCRC3264       uint16 = 139
+	OpCRC32C64      uint16 = 140
+	OpLDRB          uint16 = 141
+	OpLDRBPre       uint16 = 142
+	OpLDRBPost      uint16 = 143
+	OpLDRBRX        uint16 = 144
+	OpLDRBRUW       uint16 = 145
+	OpLDRBRSW       uint16 = 146
+	OpLDRBUser      uint16 = 147
+	OpLDRH          uint16 = 148
+	OpLDRHPre       uint16 = 149
+	OpLDRHPost      uint16 = 150
+	OpLDRHRX        uint16 = 151
+	OpLDRHRUW       uint16 = 152
+	OpLDRHRSW       uint16 = 153
+	OpLDRHUser      uint16 = 154
+	OpLDRW          uint16 = 155
+	OpLDRWPre       uint16 = 156
+	OpLDRWPost      uint16 = 157
+	OpLDRWRX        uint16 = 158
+	OpLDRWRUW       uint16 = 159
+	OpLDRWRSW       uint16 = 160
+	OpLDRWUser      uint16 = 161
+	OpLDRX          uint16 = 162
+	OpLDRXPre       uint16 = 163
+	OpLDRXPost      uint16 = 164
+	OpLDRXRX        uint16 = 165
+	OpLDRXRUW       uint16 = 166
+	OpLDRXRSW       uint16 = 167
+	OpLDRXUser      uint16 = 168
+	OpLDRSB32       uint16 = 169
+	OpLDRSB32Pre    uint16 = 170
+	OpLDRSB32Post   uint16 = 171
+	OpLDRSB32RX     uint16 = 172
+	OpLDRSB32RUW    uint16 = 173
+	OpLDRSB32RSW    uint16 = 174
+	OpLDRSB32User   uint16 = 175
+	OpLDRSB64       uint16 = 176
+	OpLDRSB64Pre    uint16 = 177
+	OpLDRSB64Post   uint16 = 178
+	OpLDRSB64RX     uint16 = 179
+	OpLDRSB64RUW    uint16 = 180
+	OpLDRSB64RSW    uint16 = 181
+	OpLDRSB64User   uint16 = 182
+	OpLDRSH32       uint16 = 183
+	OpLDRSH32Pre    uint16 = 184
+	OpLDRSH32Post   uint16 = 185
+	OpLDRSH32RX     uint16 = 186
+	OpLDRSH32RUW    uint16 = 187
+	OpLDRSH32RSW    uint16 = 188
+	OpLDRSH32User   uint16 = 189
+	OpLDRSH64       uint16 = 190
+	OpLDRSH64Pre    uint16 = 191
+	OpLDRSH64Post   uint16 = 192
+	OpLDRSH64RX     uint16 = 193
+	OpLDRSH64RUW    uint16 = 194
+	OpLDRSH64RSW    uint16 = 195
+	OpLDRSH64User   uint16 = 196
+	OpLDRSW         uint16 = 197
+	OpLDRSWPre      uint16 = 198
+	OpLDRSWPost     uint16 = 199
+	OpLDRSWRX       uint16 = 200
+	OpLDRSWRUW      uint16 = 201
+	OpLDRSWRSW      uint16 = 202
+	OpLDRSWUser     uint16 = 203
+	OpSTRB          uint16 = 204
+	OpSTRBPre       uint16 = 205
+	OpSTRBPost      uint16 = 206
+	OpSTRBRX        uint16 = 207
+	OpSTRBRUW       uint16 = 208
+	OpSTRBRSW       uint16 = 209
+	OpSTRBUser      uint16 = 210
+	OpSTRH          uint16 = 211
+	OpSTRHPre       uint16 = 212
+	OpSTRHPost      uint16 = 213
+	OpSTRHRX        uint16 = 214
+	OpSTRHRUW       uint16 = 215
+	OpSTRHRSW       uint16 = 216
+	OpSTRHUser      uint16 = 217
+	OpSTRW          uint16 = 218
+	OpSTRWPre       uint16 = 219
+	OpSTRWPost      uint16 = 220
+	OpSTRWRX        uint16 = 221
+	OpSTRWRUW       uint16 = 222
+	OpSTRWRSW       uint16 = 223
+	OpSTRWUser      uint16 = 224
+	OpSTRX          uint16 = 225
+	OpSTRXPre       uint16 = 226
+	OpSTRXPost      uint16 = 227
+	OpSTRXRX        uint16 = 228
+	OpSTRXRUW       uint16 = 229
+	OpSTRXRSW       uint16 = 230
+	OpSTRXUser      uint16 = 231
+	OpLDRV8         uint16 = 232
+	OpLDRV8Pre      uint16 = 233
+	OpLDRV8Post     uint16 = 234
+	OpLDRV8RX       uint16 = 235
+	OpLDRV8RUW      uint16 = 236
+	OpLDRV8RSW      uint16 = 237
+	OpSTRV8         uint16 = 238
+	OpSTRV8Pre      uint16 = 239
+	OpSTRV8Post     uint16 = 240
+	OpSTRV8RX       uint16 = 241
+	OpSTRV8RUW      uint16 = 242
+	OpSTRV8RSW      uint16 = 243
+	OpLDRV16        uint16 = 244
+	OpLDRV16Pre     uint16 = 245
+	OpLDRV16Post    uint16 = 246
+	OpLDRV16RX      uint16 = 247
+	OpLDRV16RUW     uint16 = 248
+	OpLDRV16RSW     uint16 = 249
+	OpSTRV16        uint16 = 250
+	OpSTRV16Pre     uint16 = 251
+	OpSTRV16Post    uint16 = 252
+	OpSTRV16RX      uint16 = 253
+	OpSTRV16RUW     uint16 = 254
+	OpSTRV16RSW     uint16 = 255
+	OpLDRV32        uint16 = 256
+	OpLDRV32Pre     uint16 = 257
+	OpLDRV32Post    uint16 = 258
+	OpLDRV32RX      uint16 = 259
+	OpLDRV32RUW     uint16 = 260
+	OpLDRV32RSW     uint16 = 261
+	OpSTRV32        uint16 = 262
+	OpSTRV32Pre     uint16 = 263
+	OpSTRV32Post    uint16 = 264
+	OpSTRV32RX      uint16 = 265
+	OpSTRV32RUW     uint16 = 266
+	OpSTRV32RSW     uint16 = 267
+	OpLDRV64        uint16 = 268
+	OpLDRV64Pre     uint16 = 269
+	OpLDRV64Post    uint16 = 270
+	OpLDRV64RX      uint16 = 271
+	OpLDRV64RUW     uint16 = 272
+	OpLDRV64RSW     uint16 = 273
+	OpSTRV64        uint16 = 274
+	OpSTRV64Pre     uint16 = 275
+	OpSTRV64Post    uint16 = 276
+	OpSTRV64RX      uint16 = 277
+	OpSTRV64RUW     uint16 = 278
+	OpSTRV64RSW     uint16 = 279
+	OpLDRV128       uint16 = 280
+	OpLDRV128Pre    uint16 = 281
+	OpLDRV128Post   uint16 = 282
+	OpLDRV128RX     uint16 = 283
+	OpLDRV128RUW    uint16 = 284
+	OpLDRV128RSW    uint16 = 285
+	OpSTRV128       uint16 = 286
+	OpSTRV128Pre    uint16 = 287
+	OpSTRV128Post   uint16 = 288
+	OpSTRV128RX     uint16 = 289
+	OpSTRV128RUW    uint16 = 290
+	OpSTRV128RSW    uint16 = 291
+	OpLDP32         uint16 = 292
+	OpLDP32Pre      uint16 = 293
+	OpLDP32Post     uint16 = 294
+	OpLDPSW         uint16 = 295
+	OpLDPSWPre      uint16 = 296
+	OpLDPSWPost     uint16 = 297
+	OpLDP64         uint16 = 298
+	OpLDP64Pre      uint16 = 299
+	OpLDP64Post     uint16 = 300
+	OpSTP32         uint16 = 301
+	OpSTP32Pre      uint16 = 302
+	OpSTP32Post     uint16 = 303
+	OpLDPV32        uint16 = 304
+	OpLDPV32Pre     uint16 = 305
+	OpLDPV32Post    uint16 = 306
+	OpSTPV32        uint16 = 307
+	OpSTPV32Pre     uint16 = 308
+	OpSTPV32Post    uint16 = 309
+	OpSTP64         uint16 = 310
+	OpSTP64Pre      uint16 = 311
+	OpSTP64Post     uint16 = 312
+	OpLDPV64        uint16 = 313
+	OpLDPV64Pre     uint16 = 314
+	OpLDPV64Post    uint16 = 315
+	OpSTPV64        uint16 = 316
+	OpSTPV64Pre     uint16 = 317
+	OpSTPV64Post    uint16 = 318
+	OpLDPV128       uint16 = 319
+	OpLDPV128Pre    uint16 = 320
+	OpLDPV128Post   uint16 = 321
+	OpSTPV128       uint16 = 322
+	OpSTPV128Pre    uint16 = 323
+	OpSTPV128Post   uint16 = 324
+	OpVLD           uint16 = 325
+	OpVST           uint16 = 326
+	OpLDARB         uint16 = 327
+	OpSTLRB         uint16 = 328
+	OpLDARH         uint16 = 329
+	OpSTLRH         uint16 = 330
+	OpLDARW         uint16 = 331
+	OpSTLRW         uint16 = 332
+	OpLDARX         uint16 = 333
+	OpSTLRX         uint16 = 334
+	OpLDX           uint16 = 335
+	OpSTX           uint16 = 336
+	OpCLREX         uint16 = 337
+	OpLSE           uint16 = 338
+	OpCAS           uint16 = 339
+	OpCASP          uint16 = 340
+	OpDMB           uint16 = 341
+	OpDMBLD         uint16 = 342
+	OpDMBST         uint16 = 343
+	OpDSB           uint16 = 344
+	OpMRS           uint16 = 345
+	OpMSR           uint16 = 346
+	OpMRSMEM        uint16 = 347
+	OpMSRMEM        uint16 = 348
+	OpMRSSP0        uint16 = 349
+	OpMSRSP0        uint16 = 350
+	OpMRSDAIF       uint16 = 351
+	OpMSRDAIF       uint16 = 352
+	OpDAIFSET       uint16 = 353
+	OpDAIFCLR       uint16 = 354
+	OpMRSNZCV       uint16 = 355
+	OpMSRNZCV       uint16 = 356
+	OpMRSFPCR       uint16 = 357
+	OpMSRFPCR       uint16 = 358
+	OpMRSFPSR       uint16 = 359
+	OpMSRFPSR       uint16 = 360
+	OpSPSEL         uint16 = 361
+	OpSYS           uint16 = 362
+	OpZVA           uint16 = 363
+	OpISB           uint16 = 364
+	OpWFI           uint16 = 365
+	OpWFE           uint16 = 366
+	OpSEV           uint16 = 367
+	OpSEVL          uint16 = 368
+	OpSVC           uint16 = 369
+	OpBRK           uint16 = 370
+	OpHVC           uint16 = 371
+	OpSMC           uint16 = 372
+	OpERET          uint16 = 373
+	OpB             uint16 = 374
+	OpBL            uint16 = 375
+	OpBCOND         uint16 = 376
+	OpCBZ32         uint16 = 377
+	OpCBZ64         uint16 = 378
+	OpCBNZ32        uint16 = 379
+	OpCBNZ64        uint16 = 380
+	OpTBZ           uint16 = 381
+	OpTBNZ          uint16 = 382
+	OpBR            uint16 = 383
+	OpBLR           uint16 = 384
+	OpCUT           uint16 = 385
+	OpFSUBSI32EQ    uint16 = 386
+	OpFSUBSI32NE    uint16 = 387
+	OpFSUBSI32CS    uint16 = 388
+	OpFSUBSI32CC    uint16 = 389
+	OpFSUBSI32MI    uint16 = 390
+	OpFSUBSI32PL    uint16 = 391
+	OpFSUBSI32HI    uint16 = 392
+	OpFSUBSI32LS    uint16 = 393
+	OpFSUBSI32GE    uint16 = 394
+	OpFSUBSI32LT    uint16 = 395
+	OpFSUBSI32GT    uint16 = 396
+	OpFSUBSI32LE    uint16 = 397
+	OpFSUBSI64EQ    uint16 = 398
+	OpFSUBSI64NE    uint16 = 399
+	OpFSUBSI64CS    uint16 = 400
+	OpFSUBSI64CC    uint16 = 401
+	OpFSUBSI64MI    uint16 = 402
+	OpFSUBSI64PL    uint16 = 403
+	OpFSUBSI64HI    uint16 = 404
+	OpFSUBSI64LS    uint16 = 405
+	OpFSUBSI64GE    uint16 = 406
+	OpFSUBSI64LT    uint16 = 407
+	OpFSUBSI64GT    uint16 = 408
+	OpFSUBSI64LE    uint16 = 409
+	OpFSUBSR32EQ    uint16 = 410
+	OpFSUBSR32NE    uint16 = 411
+	OpFSUBSR32CS    uint16 = 412
+	OpFSUBSR32CC    uint16 = 413
+	OpFSUBSR32MI    uint16 = 414
+	OpFSUBSR32PL    uint16 = 415
+	OpFSUBSR32HI    uint16 = 416
+	OpFSUBSR32LS    uint16 = 417
+	OpFSUBSR32GE    uint16 = 418
+	OpFSUBSR32LT    uint16 = 419
+	OpFSUBSR32GT    uint16 = 420
+	OpFSUBSR32LE    uint16 = 421
+	OpFSUBSR64EQ    uint16 = 422
+	OpFSUBSR64NE    uint16 = 423
+	OpFSUBSR64CS    uint16 = 424
+	OpFSUBSR64CC    uint16 = 425
+	OpFSUBSR64MI    uint16 = 426
+	OpFSUBSR64PL    uint16 = 427
+	OpFSUBSR64HI    uint16 = 428
+	OpFSUBSR64LS    uint16 = 429
+	OpFSUBSR64GE    uint16 = 430
+	OpFSUBSR64LT    uint16 = 431
+	OpFSUBSR64GT    uint16 = 432
+	OpFSUBSR64LE    uint16 = 433
+	OpFANDSI32EQ    uint16 = 434
+	OpFANDSI32NE    uint16 = 435
+	OpFANDSI32MI    uint16 = 436
+	OpFANDSI32PL    uint16 = 437
+	OpFANDSI64EQ    uint16 = 438
+	OpFANDSI64NE    uint16 = 439
+	OpFANDSI64MI    uint16 = 440
+	OpFANDSI64PL    uint16 = 441
+	OpFANDSR32EQ    uint16 = 442
+	OpFANDSR32NE    uint16 = 443
+	OpFANDSR32MI    uint16 = 444
+	OpFANDSR32PL    uint16 = 445
+	OpFANDSR64EQ    uint16 = 446
+	OpFANDSR64NE    uint16 = 447
+	OpFANDSR64MI    uint16 = 448
+	OpFANDSR64PL    uint16 = 449
+	OpFADD32        uint16 = 450
+	OpFADD64        uint16 = 451
+	OpFSUB32        uint16 = 452
+	OpFSUB64        uint16 = 453
+	OpFMUL32        uint16 = 454
+	OpFMUL64        uint16 = 455
+	OpFNMUL32       uint16 = 456
+	OpFNMUL64       uint16 = 457
+	OpFDIV32        uint16 = 458
+	OpFDIV64        uint16 = 459
+	OpFMADD32       uint16 = 460
+	OpFMADD64       uint16 = 461
+	OpFMSUB32       uint16 = 462
+	OpFMSUB64       uint16 = 463
+	OpFNMADD32      uint16 = 464
+	OpFNMADD64      uint16 = 465
+	OpFNMSUB32      uint16 = 466
+	OpFNMSUB64      uint16 = 467
+	OpFMAX32        uint16 = 468
+	OpFMAX64        uint16 = 469
+	OpFMIN32        uint16 = 470
+	OpFMIN64        uint16 = 471
+	OpFMAXNM32      uint16 = 472
+	OpFMAXNM64      uint16 = 473
+	OpFMINNM32      uint16 = 474
+	OpFMINNM64      uint16 = 475
+	OpFSQRT32       uint16 = 476
+	OpFSQRT64       uint16 = 477
+	OpFABS32        uint16 = 478
+	OpFABS64        uint16 = 479
+	OpFNEG32        uint16 = 480
+	OpFNEG64        uint16 = 481
+	OpFRINT32       uint16 = 482
+	OpFRINT64       uint16 = 483
+	OpFRINTI32      uint16 = 484
+	OpFRINTI64      uint16 = 485
+	OpFRINTX32      uint16 = 486
+	OpFRINTX64      uint16 = 487
+	OpFCMP32        uint16 = 488
+	OpFCMP64        uint16 = 489
+	OpFCMPZ32       uint16 = 490
+	OpFCMPZ64       uint16 = 491
+	OpFCCMP32       uint16 = 492
+	OpFCCMP64       uint16 = 493
+	OpFCSEL32       uint16 = 494
+	OpFCSEL64       uint16 = 495
+	OpFMOV32        uint16 = 496
+	OpFMOV64        uint16 = 497
+	OpFMOVI         uint16 = 498
+	OpFMOVTo32      uint16 = 499
+	OpFMOVTo64      uint16 = 500
+	OpFMOVFrom32    uint16 = 501
+	OpFMOVFrom64    uint16 = 502
+	OpFMOVTopFrom   uint16 = 503
+	OpFMOVTopTo     uint16 = 504
+	OpFCVTDS        uint16 = 505
+	OpFCVTSD        uint16 = 506
+	OpFCVTSH        uint16 = 507
+	OpFCVTDH        uint16 = 508
+	OpFCVTHS        uint16 = 509
+	OpFCVTHD        uint16 = 510
+	OpFCVTI32       uint16 = 511
+	OpFCVTI64       uint16 = 512
+	OpSCVTFW32      uint16 = 513
+	OpSCVTFW64      uint16 = 514
+	OpSCVTFX32      uint16 = 515
+	OpSCVTFX64      uint16 = 516
+	OpUCVTFW32      uint16 = 517
+	OpUCVTFW64      uint16 = 518
+	OpUCVTFX32      uint16 = 519
+	OpUCVTFX64      uint16 = 520
+	OpVAND          uint16 = 521
+	OpVORR          uint16 = 522
+	OpVEOR          uint16 = 523
+	OpVADD          uint16 = 524
+	OpVSUB          uint16 = 525
+	OpVCMEQ         uint16 = 526
+	OpVCMHI         uint16 = 527
+	OpVCMHS         uint16 = 528
+	OpVCMGT         uint16 = 529
+	OpVCMGE         uint16 = 530
+	OpVCMTST        uint16 = 531
+	OpVADDP         uint16 = 532
+	OpVUMAXP        uint16 = 533
+	OpVUMINP        uint16 = 534
+	OpVBIC          uint16 = 535
+	OpVORN          uint16 = 536
+	OpVBSL          uint16 = 537
+	OpVBIT          uint16 = 538
+	OpVBIF          uint16 = 539
+	OpVSMAX         uint16 = 540
+	OpVSMIN         uint16 = 541
+	OpVUMAX         uint16 = 542
+	OpVUMIN         uint16 = 543
+	OpVSMAXP        uint16 = 544
+	OpVSMINP        uint16 = 545
+	OpVSHADD        uint16 = 546
+	OpVSHSUB        uint16 = 547
+	OpVSRHADD       uint16 = 548
+	OpVUHADD        uint16 = 549
+	OpVUHSUB        uint16 = 550
+	OpVURHADD       uint16 = 551
+	OpVSABD         uint16 = 552
+	OpVUABD         uint16 = 553
+	OpVSABA         uint16 = 554
+	OpVUABA         uint16 = 555
+	OpVMUL          uint16 = 556
+	OpVMLA          uint16 = 557
+	OpVMLS          uint16 = 558
+	OpVPMUL         uint16 = 559
+	OpVSSHL         uint16 = 560
+	OpVUSHL         uint16 = 561
+	OpVSRSHL        uint16 = 562
+	OpVURSHL        uint16 = 563
+	OpVSADDL        uint16 = 564
+	OpVUADDL        uint16 = 565
+	OpVSSUBL        uint16 = 566
+	OpVUSUBL        uint16 = 567
+	OpVSABDL        uint16 = 568
+	OpVUABDL        uint16 = 569
+	OpVSABAL        uint16 = 570
+	OpVUABAL        uint16 = 571
+	OpVSMULL        uint16 = 572
+	OpVUMULL        uint16 = 573
+	OpVSMLAL        uint16 = 574
+	OpVUMLAL        uint16 = 575
+	OpVSMLSL        uint16 = 576
+	OpVUMLSL        uint16 = 577
+	OpVSADDW        uint16 = 578
+	OpVUADDW        uint16 = 579
+	OpVSSUBW        uint16 = 580
+	OpVUSUBW        uint16 = 581
+	OpVADDHN        uint16 = 582
+	OpVSUBHN        uint16 = 583
+	OpVRADDHN       uint16 = 584
+	OpVRSUBHN       uint16 = 585
+	OpVPMULL        uint16 = 586
+	OpVSQADD        uint16 = 587
+	OpVSQSUB        uint16 = 588
+	OpVUQADD        uint16 = 589
+	OpVUQSUB        uint16 = 590
+	OpVSQSHL        uint16 = 591
+	OpVUQSHL        uint16 = 592
+	OpVSQRSHL       uint16 = 593
+	OpVUQRSHL       uint16 = 594
+	OpVSQDMULH      uint16 = 595
+	OpVSQRDMULH     uint16 = 596
+	OpVSQDMULL      uint16 = 597
+	OpVSQDMLAL      uint16 = 598
+	OpVSQDMLSL      uint16 = 599
+	OpVMULElem      uint16 = 600
+	OpVMLAElem      uint16 = 601
+	OpVMLSElem      uint16 = 602
+	OpVSMULLElem    uint16 = 603
+	OpVUMULLElem    uint16 = 604
+	OpVSMLALElem    uint16 = 605
+	OpVUMLALElem    uint16 = 606
+	OpVSMLSLElem    uint16 = 607
+	OpVUMLSLElem    uint16 = 608
+	OpVSQDMULHElem  uint16 = 609
+	OpVSQRDMULHElem uint16 = 610
+	OpVSQDMULLElem  uint16 = 611
+	OpVSQDMLALElem  uint16 = 612
+	OpVSQDMLSLElem  uint16 = 613
+	OpVNOT          uint16 = 614
+	OpVABS          uint16 = 615
+	OpVNEG          uint16 = 616
+	OpVCLZ          uint16 = 617
+	OpVCLS          uint16 = 618
+	OpVCNT          uint16 = 619
+	OpVRBIT         uint16 = 620
+	OpVREV16        uint16 = 621
+	OpVREV32        uint16 = 622
+	OpVREV64        uint16 = 623
+	OpVCMGTZero     uint16 = 624
+	OpVCMGEZero     uint16 = 625
+	OpVCMEQZero     uint16 = 626
+	OpVCMLEZero     uint16 = 627
+	OpVCMLTZero     uint16 = 628
+	OpVSADDLP       uint16 = 629
+	OpVUADDLP       uint16 = 630
+	OpVSADALP       uint16 = 631
+	OpVUADALP       uint16 = 632
+	OpVXTN          uint16 = 633
+	OpVSHLL         uint16 = 634
+	OpVURECPE       uint16 = 635
+	OpVURSQRTE      uint16 = 636
+	OpVSQNEG        uint16 = 637
+	OpVSQABS        uint16 = 638
+	OpVSUQADD       uint16 = 639
+	OpVUSQADD       uint16 = 640
+	OpVSQXTN        uint16 = 641
+	OpVUQXTN        uint16 = 642
+	OpVSQXTUN       uint16 = 643
+	OpVADDV         uint16 = 644
+	OpVSMAXV        uint16 = 645
+	OpVSMINV        uint16 = 646
+	OpVUMAXV        uint16 = 647
+	OpVUMINV        uint16 = 648
+	OpVSADDLV       uint16 = 649
+	OpVUADDLV       uint16 = 650
+	OpVSHL          uint16 = 651
+	OpVSLI          uint16 = 652
+	OpVSRI          uint16 = 653
+	OpVUSHR         uint16 = 654
+	OpVSSHR         uint16 = 655
+	OpVURSHR        uint16 = 656
+	OpVSRSHR        uint16 = 657
+	OpVUSRA         uint16 = 658
+	OpVSSRA         uint16 = 659
+	OpVURSRA        uint16 = 660
+	OpVSRSRA        uint16 = 661
+	OpVSSHLL        uint16 = 662
+	OpVUSHLL        uint16 = 663
+	OpVSHRN         uint16 = 664
+	OpVRSHRN        uint16 = 665
+	OpVSQSHLImm     uint16 = 666
+	OpVUQSHLImm     uint16 = 667
+	OpVSQSHLU       uint16 = 668
+	OpVSQSHRN       uint16 = 669
+	OpVSQRSHRN      uint16 = 670
+	OpVSQSHRUN      uint16 = 671
+	OpVSQRSHRUN     uint16 = 672
+	OpVUQSHRN       uint16 = 673
+	OpVUQRSHRN      uint16 = 674
+	OpVFADD         uint16 = 675
+	OpVFSUB         uint16 = 676
+	OpVFMUL         uint16 = 677
+	OpVFMULX        uint16 = 678
+	OpVFDIV         uint16 = 679
+	OpVFMAX         uint16 = 680
+	OpVFMIN         uint16 = 681
+	OpVFMAXNM       uint16 = 682
+	OpVFMINNM       uint16 = 683
+	OpVFRECPS       uint16 = 684
+	OpVFRSQRTS      uint16 = 685
+	OpVFABD         uint16 = 686
+	OpVFMLA         uint16 = 687
+	OpVFMLS         uint16 = 688
+	OpVFCMEQ        uint16 = 689
+	OpVFCMGE        uint16 = 690
+	OpVFCMGT        uint16 = 691
+	OpVFACGE        uint16 = 692
+	OpVFACGT        uint16 = 693
+	OpVFADDP        uint16 = 694
+	OpVFMAXP        uint16 = 695
+	OpVFMINP        uint16 = 696
+	OpVFMAXNMP      uint16 = 697
+	OpVFMINNMP      uint16 = 698
+	OpVFMULElem     uint16 = 699
+	OpVFMULXElem    uint16 = 700
+	OpVFMLAElem     uint16 = 701
+	OpVFMLSElem     uint16 = 702
+	OpVFCMEQZero    uint16 = 703
+	OpVFCMGEZero    uint16 = 704
+	OpVFCMGTZero    uint16 = 705
+	OpVFCMLEZero    uint16 = 706
+	OpVFCMLTZero    uint16 = 707
+	OpVFSQRT        uint16 = 708
+	OpVFRECPE       uint16 = 709
+	OpVFRSQRTE      uint16 = 710
+	OpVFRECPX       uint16 = 711
+	OpVFCVTL        uint16 = 712
+	OpVFCVTN        uint16 = 713
+	OpVFCVTXN       uint16 = 714
+	OpVFABS         uint16 = 715
+	OpVFNEG         uint16 = 716
+	OpVFMAXV        uint16 = 717
+	OpVFMINV        uint16 = 718
+	OpVFMAXNMV      uint16 = 719
+	OpVFMINNMV      uint16 = 720
+	OpVSCVTF        uint16 = 721
+	OpVUCVTF        uint16 = 722
+	OpVFRINTN       uint16 = 723
+	OpVFCVTNS       uint16 = 724
+	OpVFCVTNU       uint16 = 725
+	OpVFRINTP       uint16 = 726
+	OpVFCVTPS       uint16 = 727
+	OpVFCVTPU       uint16 = 728
+	OpVFRINTM       uint16 = 729
+	OpVFCVTMS       uint16 = 730
+	OpVFCVTMU       uint16 = 731
+	OpVFRINTZ       uint16 = 732
+	OpVFCVTZS       uint16 = 733
+	OpVFCVTZU       uint16 = 734
+	OpVFRINTA       uint16 = 735
+	OpVFCVTAS       uint16 = 736
+	OpVFCVTAU       uint16 = 737
+	OpVFRINTI       uint16 = 738
+	OpVFRINTX       uint16 = 739
+	OpVUZP1         uint16 = 740
+	OpVUZP2         uint16 = 741
+	OpVZIP1         uint16 = 742
+	OpVZIP2         uint16 = 743
+	OpVTRN1         uint16 = 744
+	OpVTRN2         uint16 = 745
+	OpVEXT          uint16 = 746
+	OpVTBL          uint16 = 747
+	OpVTBX          uint16 = 748
+	OpVDUP          uint16 = 749
+	OpVDUPGeneral   uint16 = 750
+	OpVINS          uint16 = 751
+	OpVINSGeneral   uint16 = 752
+	OpVUMOV         uint16 = 753
+	OpVSMOV32       uint16 = 754
+	OpVSMOV64       uint16 = 755
+	OpVMOVI         uint16 = 756
+	OpVORRImm       uint16 = 757
+	OpVBICImm       uint16 = 758
+	OpVAESE         uint16 = 759
+	OpVAESD         uint16 = 760
+	OpVAESMC        uint16 = 761
+	OpVAESIMC       uint16 = 762
+	OpVSHA1H        uint16 = 763
+	OpVSHA1SU1      uint16 = 764
+	OpVSHA256SU0    uint16 = 765
+	OpVSHA512SU0    uint16 = 766
+	OpVSHA1C        uint16 = 767
+	OpVSHA1P        uint16 = 768
+	OpVSHA1M        uint16 = 769
+	OpVSHA1SU0      uint16 = 770
+	OpVSHA256H      uint16 = 771
+	OpVSHA256H2     uint16 = 772
+	OpVSHA256SU1    uint16 = 773
+	OpVSHA512H      uint16 = 774
+	OpVSHA512H2     uint16 = 775
+	OpVSHA512SU1    uint16 = 776
+
+	// FirstSIMD is the first code of the group simd; what is before it and not in
+	// the group core is floating point.
+	FirstSIMD = 521
 
 	// NumOps is one more than the largest code.
-	NumOps = 329
+	NumOps = 777
 )
 
 var opNames = [NumOps]string{
 	OpUNDEF:         "UNDEF",
+	OpFPTRAP:        "FPTRAP",
 	OpNOP:           "NOP",
+	OpADDI32:        "ADDI32",
+	OpADDI64:        "ADDI64",
+	OpADDSI32:       "ADDSI32",
+	OpADDSI64:       "ADDSI64",
+	OpSUBSI32:       "SUBSI32",
+	OpSUBSI64:       "SUBSI64",
+	OpADDR32:        "ADDR32",
+	OpADDR64:        "ADDR64",
+	OpSUBR32:        "SUBR32",
+	OpSUBR64:        "SUBR64",
+	OpADDSR32:       "ADDSR32",
+	OpADDSR64:       "ADDSR64",
+	OpSUBSR32:       "SUBSR32",
+	OpSUBSR64:       "SUBSR64",
+	OpADDLSL32:      "ADDLSL32",
+	OpADDLSL64:      "ADDLSL64",
+	OpADDSH32:       "ADDSH32",
+	OpADDSH64:       "ADDSH64",
+	OpSUBSH32:       "SUBSH32",
+	OpSUBSH64:       "SUBSH64",
+	OpADDSSH32:      "ADDSSH32",
+	OpADDSSH64:      "ADDSSH64",
+	OpSUBSSH32:      "SUBSSH32",
+	OpSUBSSH64:      "SUBSSH64",
+	OpADDX32:        "ADDX32",
+	OpADDX64:        "ADDX64",
+	OpSUBX32:        "SUBX32",
+	OpSUBX64:        "SUBX64",
+	OpADDSX32:       "ADDSX32",
+	OpADDSX64:       "ADDSX64",
+	OpSUBSX32:       "SUBSX32",
+	OpSUBSX64:       "SUBSX64",
+	OpADC32:         "ADC32",
+	OpADC64:         "ADC64",
+	OpSBC32:         "SBC32",
+	OpSBC64:         "SBC64",
+	OpADCS32:        "ADCS32",
+	OpADCS64:        "ADCS64",
+	OpSBCS32:        "SBCS32",
+	OpSBCS64:        "SBCS64",
+	OpANDI32:        "ANDI32",
+	OpANDI64:        "ANDI64",
+	OpORRI32:        "ORRI32",
+	OpORRI64:        "ORRI64",
+	OpEORI32:        "EORI32",
+	OpEORI64:        "EORI64",
+	OpANDSI32:       "ANDSI32",
+	OpANDSI64:       "ANDSI64",
+	OpANDR32:        "ANDR32",
+	OpANDR64:        "ANDR64",
+	OpORRR32:        "ORRR32",
+	OpORRR64:        "ORRR64",
+	OpEORR32:        "EORR32",
+	OpEORR64:        "EORR64",
+	OpANDSR32:       "ANDSR32",
+	OpANDSR64:       "ANDSR64",
+	OpANDSH32:       "ANDSH32",
+	OpANDSH64:       "ANDSH64",
+	OpORRSH32:       "ORRSH32",
+	OpORRSH64:       "ORRSH64",
+	OpEORSH32:       "EORSH32",
+	OpEORSH64:       "EORSH64",
+	OpANDSSH32:      "ANDSSH32",
+	OpANDSSH64:      "ANDSSH64",
+	OpRBIT32:        "RBIT32",
+	OpRBIT64:        "RBIT64",
+	OpREV1632:       "REV1632",
+	OpREV1664:       "REV1664",
+	OpREV3232:       "REV3232",
+	OpREV3264:       "REV3264",
+	OpREV64:         "REV64",
+	OpCLZ32:         "CLZ32",
+	OpCLZ64:         "CLZ64",
+	OpCLS32:         "CLS32",
+	OpCLS64:         "CLS64",
+	OpMOVI:          "MOVI",
+	OpMOVK32:        "MOVK32",
+	OpMOVK64:        "MOVK64",
+	OpMOVR32:        "MOVR32",
+	OpMOVR64:        "MOVR64",
+	OpSBFX32:        "SBFX32",
+	OpSBFX64:        "SBFX64",
+	OpBFM32:         "BFM32",
+	OpBFM64:         "BFM64",
+	OpUBFX32:        "UBFX32",
+	OpUBFX64:        "UBFX64",
+	OpUBFIZ32:       "UBFIZ32",
+	OpUBFIZ64:       "UBFIZ64",
+	OpLSLI32:        "LSLI32",
+	OpLSLI64:        "LSLI64",
+	OpLSRI32:        "LSRI32",
+	OpLSRI64:        "LSRI64",
+	OpEXTR32:        "EXTR32",
+	OpEXTR64:        "EXTR64",
+	OpLSLV32:        "LSLV32",
+	OpLSLV64:        "LSLV64",
+	OpLSRV32:        "LSRV32",
+	OpLSRV64:        "LSRV64",
+	OpASRV32:        "ASRV32",
+	OpASRV64:        "ASRV64",
+	OpRORV32:        "RORV32",
+	OpRORV64:        "RORV64",
+	OpCCMP32:        "CCMP32",
+	OpCCMP64:        "CCMP64",
+	OpCCMN32:        "CCMN32",
+	OpCCMN64:        "CCMN64",
+	OpCSEL32:        "CSEL32",
+	OpCSEL64:        "CSEL64",
+	OpCSINC32:       "CSINC32",
+	OpCSINC64:       "CSINC64",
+	OpCSINV32:       "CSINV32",
+	OpCSINV64:       "CSINV64",
+	OpCSNEG32:       "CSNEG32",
+	OpCSNEG64:       "CSNEG64",
+	OpUDIV32:        "UDIV32",
+	OpUDIV64:        "UDIV64",
+	OpSDIV32:        "SDIV32",
+	OpSDIV64:        "SDIV64",
+	OpMADD32:        "MADD32",
+	OpMADD64:        "MADD64",
+	OpMSUB32:        "MSUB32",
+	OpMSUB64:        "MSUB64",
+	OpMUL32:         "MUL32",
+	OpMUL64:         "MUL64",
+	OpSMADDL:        "SMADDL",
+	OpSMSUBL:        "SMSUBL",
+	OpUMADDL:        "UMADDL",
+	OpUMSUBL:        "UMSUBL",
+	OpUMULH:         "UMULH",
+	OpSMULH:         "SMULH",
+	OpCRC328:        "CRC328",
+	OpCRC32C8:       "CRC32C8",
+	OpCRC3216:       "CRC3216",
+	OpCRC32C16:      "CRC32C16",
+	OpCRC3232:       "CRC3232",
+	OpCRC32C32:      "CRC32C32",
+	OpCRC3264:       "CRC3264",
+	OpCRC32C64:      "CRC32C64",
+	OpLDRB:          "LDRB",
+	OpLDRBPre:       "LDRBPre",
+	OpLDRBPost:      "LDRBPost",
+	OpLDRBRX:        "LDRBRX",
+	OpLDRBRUW:       "LDRBRUW",
+	OpLDRBRSW:       "LDRBRSW",
+	OpLDRBUser:      "LDRBUser",
+	OpLDRH:          "LDRH",
+	OpLDRHPre:       "LDRHPre",
+	OpLDRHPost:      "LDRHPost",
+	OpLDRHRX:        "LDRHRX",
+	OpLDRHRUW:       "LDRHRUW",
+	OpLDRHRSW:       "LDRHRSW",
+	OpLDRHUser:      "LDRHUser",
+	OpLDRW:          "LDRW",
+	OpLDRWPre:       "LDRWPre",
+	OpLDRWPost:      "LDRWPost",
+	OpLDRWRX:        "LDRWRX",
+	OpLDRWRUW:       "LDRWRUW",
+	OpLDRWRSW:       "LDRWRSW",
+	OpLDRWUser:      "LDRWUser",
+	OpLDRX:          "LDRX",
+	OpLDRXPre:       "LDRXPre",
+	OpLDRXPost:      "LDRXPost",
+	OpLDRXRX:        "LDRXRX",
+	OpLDRXRUW:       "LDRXRUW",
+	OpLDRXRSW:       "LDRXRSW",
+	OpLDRXUser:      "LDRXUser",
+	OpLDRSB32:       "LDRSB32",
+	OpLDRSB32Pre:    "LDRSB32Pre",
+	OpLDRSB32Post:   "LDRSB32Post",
+	OpLDRSB32RX:     "LDRSB32RX",
+	OpLDRSB32RUW:    "LDRSB32RUW",
+	OpLDRSB32RSW:    "LDRSB32RSW",
+	OpLDRSB32User:   "LDRSB32User",
+	OpLDRSB64:       "LDRSB64",
+	OpLDRSB64Pre:    "LDRSB64Pre",
+	OpLDRSB64Post:   "LDRSB64Post",
+	OpLDRSB64RX:     "LDRSB64RX",
+	OpLDRSB64RUW:    "LDRSB64RUW",
+	OpLDRSB64RSW:    "LDRSB64RSW",
+	OpLDRSB64User:   "LDRSB64User",
+	OpLDRSH32:       "LDRSH32",
+	OpLDRSH32Pre:    "LDRSH32Pre",
+	OpLDRSH32Post:   "LDRSH32Post",
+	OpLDRSH32RX:     "LDRSH32RX",
+	OpLDRSH32RUW:    "LDRSH32RUW",
+	OpLDRSH32RSW:    "LDRSH32RSW",
+	OpLDRSH32User:   "LDRSH32User",
+	OpLDRSH64:       "LDRSH64",
+	OpLDRSH64Pre:    "LDRSH64Pre",
+	OpLDRSH64Post:   "LDRSH64Post",
+	OpLDRSH64RX:     "LDRSH64RX",
+	OpLDRSH64RUW:    "LDRSH64RUW",
+	OpLDRSH64RSW:    "LDRSH64RSW",
+	OpLDRSH64User:   "LDRSH64User",
+	OpLDRSW:         "LDRSW",
+	OpLDRSWPre:      "LDRSWPre",
+	OpLDRSWPost:     "LDRSWPost",
+	OpLDRSWRX:       "LDRSWRX",
+	OpLDRSWRUW:      "LDRSWRUW",
+	OpLDRSWRSW:      "LDRSWRSW",
+	OpLDRSWUser:     "LDRSWUser",
+	OpSTRB:          "STRB",
+	OpSTRBPre:       "STRBPre",
+	OpSTRBPost:      "STRBPost",
+	OpSTRBRX:        "STRBRX",
+	OpSTRBRUW:       "STRBRUW",
+	OpSTRBRSW:       "STRBRSW",
+	OpSTRBUser:      "STRBUser",
+	OpSTRH:          "STRH",
+	OpSTRHPre:       "STRHPre",
+	OpSTRHPost:      "STRHPost",
+	OpSTRHRX:        "STRHRX",
+	OpSTRHRUW:       "STRHRUW",
+	OpSTRHRSW:       "STRHRSW",
+	OpSTRHUser:      "STRHUser",
+	OpSTRW:          "STRW",
+	OpSTRWPre:       "STRWPre",
+	OpSTRWPost:      "STRWPost",
+	OpSTRWRX:        "STRWRX",
+	OpSTRWRUW:       "STRWRUW",
+	OpSTRWRSW:       "STRWRSW",
+	OpSTRWUser:      "STRWUser",
+	OpSTRX:          "STRX",
+	OpSTRXPre:       "STRXPre",
+	OpSTRXPost:      "STRXPost",
+	OpSTRXRX:        "STRXRX",
+	OpSTRXRUW:       "STRXRUW",
+	OpSTRXRSW:       "STRXRSW",
+	OpSTRXUser:      "STRXUser",
+	OpLDRV8:         "LDRV8",
+	OpLDRV8Pre:      "LDRV8Pre",
+	OpLDRV8Post:     "LDRV8Post",
+	OpLDRV8RX:       "LDRV8RX",
+	OpLDRV8RUW:      "LDRV8RUW",
+	OpLDRV8RSW:      "LDRV8RSW",
+	OpSTRV8:         "STRV8",
+	OpSTRV8Pre:      "STRV8Pre",
+	OpSTRV8Post:     "STRV8Post",
+	OpSTRV8RX:       "STRV8RX",
+	OpSTRV8RUW:      "STRV8RUW",
+	OpSTRV8RSW:      "STRV8RSW",
+	OpLDRV16:        "LDRV16",
+	OpLDRV16Pre:     "LDRV16Pre",
+	OpLDRV16Post:    "LDRV16Post",
+	OpLDRV16RX:      "LDRV16RX",
+	OpLDRV16RUW:     "LDRV16RUW",
+	OpLDRV16RSW:     "LDRV16RSW",
+	OpSTRV16:        "STRV16",
+	OpSTRV16Pre:     "STRV16Pre",
+	OpSTRV16Post:    "STRV16Post",
+	OpSTRV16RX:      "STRV16RX",
+	OpSTRV16RUW:     "STRV16RUW",
+	OpSTRV16RSW:     "STRV16RSW",
+	OpLDRV32:        "LDRV32",
+	OpLDRV32Pre:     "LDRV32Pre",
+	OpLDRV32Post:    "LDRV32Post",
+	OpLDRV32RX:      "LDRV32RX",
+	OpLDRV32RUW:     "LDRV32RUW",
+	OpLDRV32RSW:     "LDRV32RSW",
+	OpSTRV32:        "STRV32",
+	OpSTRV32Pre:     "STRV32Pre",
+	OpSTRV32Post:    "STRV32Post",
+	OpSTRV32RX:      "STRV32RX",
+	OpSTRV32RUW:     "STRV32RUW",
+	OpSTRV32RSW:     "STRV32RSW",
+	OpLDRV64:        "LDRV64",
+	OpLDRV64Pre:     "LDRV64Pre",
+	OpLDRV64Post:    "LDRV64Post",
+	OpLDRV64RX:      "LDRV64RX",
+	OpLDRV64RUW:     "LDRV64RUW",
+	OpLDRV64RSW:     "LDRV64RSW",
+	OpSTRV64:        "STRV64",
+	OpSTRV64Pre:     "STRV64Pre",
+	OpSTRV64Post:    "STRV64Post",
+	OpSTRV64RX:      "STRV64RX",
+	OpSTRV64RUW:     "STRV64RUW",
+	OpSTRV64RSW:     "STRV64RSW",
+	OpLDRV128:       "LDRV128",
+	OpLDRV128Pre:    "LDRV128Pre",
+	OpLDRV128Post:   "LDRV128Post",
+	OpLDRV128RX:     "LDRV128RX",
+	OpLDRV128RUW:    "LDRV128RUW",
+	OpLDRV128RSW:    "LDRV128RSW",
+	OpSTRV128:       "STRV128",
+	OpSTRV128Pre:    "STRV128Pre",
+	OpSTRV128Post:   "STRV128Post",
+	OpSTRV128RX:     "STRV128RX",
+	OpSTRV128RUW:    "STRV128RUW",
+	OpSTRV128RSW:    "STRV128RSW",
+	OpLDP32:         "LDP32",
+	OpLDP32Pre:      "LDP32Pre",
+	OpLDP32Post:     "LDP32Post",
+	OpLDPSW:         "LDPSW",
+	OpLDPSWPre:      "LDPSWPre",
+	OpLDPSWPost:     "LDPSWPost",
+	OpLDP64:         "LDP64",
+	OpLDP64Pre:      "LDP64Pre",
+	OpLDP64Post:     "LDP64Post",
+	OpSTP32:         "STP32",
+	OpSTP32Pre:      "STP32Pre",
+	OpSTP32Post:     "STP32Post",
+	OpLDPV32:        "LDPV32",
+	OpLDPV32Pre:     "LDPV32Pre",
+	OpLDPV32Post:    "LDPV32Post",
+	OpSTPV32:        "STPV32",
+	OpSTPV32Pre:     "STPV32Pre",
+	OpSTPV32Post:    "STPV32Post",
+	OpSTP64:         "STP64",
+	OpSTP64Pre:      "STP64Pre",
+	OpSTP64Post:     "STP64Post",
+	OpLDPV64:        "LDPV64",
+	OpLDPV64Pre:     "LDPV64Pre",
+	OpLDPV64Post:    "LDPV64Post",
+	OpSTPV64:        "STPV64",
+	OpSTPV64Pre:     "STPV64Pre",
+	OpSTPV64Post:    "STPV64Post",
+	OpLDPV128:       "LDPV128",
+	OpLDPV128Pre:    "LDPV128Pre",
+	OpLDPV128Post:   "LDPV128Post",
+	OpSTPV128:       "STPV128",
+	OpSTPV128Pre:    "STPV128Pre",
+	OpSTPV128Post:   "STPV128Post",
+	OpVLD:           "VLD",
+	OpVST:           "VST",
+	OpLDARB:         "LDARB",
+	OpSTLRB:         "STLRB",
+	OpLDARH:         "LDARH",
+	OpSTLRH:         "STLRH",
+	OpLDARW:         "LDARW",
+	OpSTLRW:         "STLRW",
+	OpLDARX:         "LDARX",
+	OpSTLRX:         "STLRX",
+	OpLDX:           "LDX",
+	OpSTX:           "STX",
+	OpCLREX:         "CLREX",
+	OpLSE:           "LSE",
+	OpCAS:           "CAS",
+	OpCASP:          "CASP",
+	OpDMB:           "DMB",
+	OpDMBLD:         "DMBLD",
+	OpDMBST:         "DMBST",
+	OpDSB:           "DSB",
+	OpMRS:           "MRS",
+	OpMSR:           "MSR",
+	OpMRSMEM:        "MRSMEM",
+	OpMSRMEM:        "MSRMEM",
+	OpMRSSP0:        "MRSSP0",
+	OpMSRSP0:        "MSRSP0",
+	OpMRSDAIF:       "MRSDAIF",
+	OpMSRDAIF:       "MSRDAIF",
+	OpDAIFSET:       "DAIFSET",
+	OpDAIFCLR:       "DAIFCLR",
+	OpMRSNZCV:       "MRSNZCV",
+	OpMSRNZCV:       "MSRNZCV",
+	OpMRSFPCR:       "MRSFPCR",
+	OpMSRFPCR:       "MSRFPCR",
+	OpMRSFPSR:       "MRSFPSR",
+	OpMSRFPSR:       "MSRFPSR",
+	OpSPSEL:         "SPSEL",
+	OpSYS:           "SYS",
+	OpZVA:           "ZVA",
+	OpISB:           "ISB",
+	OpWFI:           "WFI",
+	OpWFE:           "WFE",
+	OpSEV:           "SEV",
+	OpSEVL:          "SEVL",
+	OpSVC:           "SVC",
+	OpBRK:           "BRK",
+	OpHVC:           "HVC",
+	OpSMC:           "SMC",
+	OpERET:          "ERET",
+	OpB:             "B",
+	OpBL:            "BL",
+	OpBCOND:         "BCOND",
+	OpCBZ32:         "CBZ32",
+	OpCBZ64:         "CBZ64",
+	OpCBNZ32:        "CBNZ32",
+	OpCBNZ64:        "CBNZ64",
+	OpTBZ:           "TBZ",
+	OpTBNZ:          "TBNZ",
+	OpBR:            "BR",
+	OpBLR:           "BLR",
+	OpCUT:           "CUT",
+	OpFSUBSI32EQ:    "FSUBSI32EQ",
+	OpFSUBSI32NE:    "FSUBSI32NE",
+	OpFSUBSI32CS:    "FSUBSI32CS",
+	OpFSUBSI32CC:    "FSUBSI32CC",
+	OpFSUBSI32MI:    "FSUBSI32MI",
+	OpFSUBSI32PL:    "FSUBSI32PL",
+	OpFSUBSI32HI:    "FSUBSI32HI",
+	OpFSUBSI32LS:    "FSUBSI32LS",
+	OpFSUBSI32GE:    "FSUBSI32GE",
+	OpFSUBSI32LT:    "FSUBSI32LT",
+	OpFSUBSI32GT:    "FSUBSI32GT",
+	OpFSUBSI32LE:    "FSUBSI32LE",
+	OpFSUBSI64EQ:    "FSUBSI64EQ",
+	OpFSUBSI64NE:    "FSUBSI64NE",
+	OpFSUBSI64CS:    "FSUBSI64CS",
+	OpFSUBSI64CC:    "FSUBSI64CC",
+	OpFSUBSI64MI:    "FSUBSI64MI",
+	OpFSUBSI64PL:    "FSUBSI64PL",
+	OpFSUBSI64HI:    "FSUBSI64HI",
+	OpFSUBSI64LS:    "FSUBSI64LS",
+	OpFSUBSI64GE:    "FSUBSI64GE",
+	OpFSUBSI64LT:    "FSUBSI64LT",
+	OpFSUBSI64GT:    "FSUBSI64GT",
+	OpFSUBSI64LE:    "FSUBSI64LE",
+	OpFSUBSR32EQ:    "FSUBSR32EQ",
+	OpFSUBSR32NE:    "FSUBSR32NE",
+	OpFSUBSR32CS:    "FSUBSR32CS",
+	OpFSUBSR32CC:    "FSUBSR32CC",
+	OpFSUBSR32MI:    "FSUBSR32MI",
+	OpFSUBSR32PL:    "FSUBSR32PL",
+	OpFSUBSR32HI:    "FSUBSR32HI",
+	OpFSUBSR32LS:    "FSUBSR32LS",
+	OpFSUBSR32GE:    "FSUBSR32GE",
+	OpFSUBSR32LT:    "FSUBSR32LT",
+	OpFSUBSR32GT:    "FSUBSR32GT",
+	OpFSUBSR32LE:    "FSUBSR32LE",
+	OpFSUBSR64EQ:    "FSUBSR64EQ",
+	OpFSUBSR64NE:    "FSUBSR64NE",
+	OpFSUBSR64CS:    "FSUBSR64CS",
+	OpFSUBSR64CC:    "FSUBSR64CC",
+	OpFSUBSR64MI:    "FSUBSR64MI",
+	OpFSUBSR64PL:    "FSUBSR64PL",
+	OpFSUBSR64HI:    "FSUBSR64HI",
+	OpFSUBSR64LS:    "FSUBSR64LS",
+	OpFSUBSR64GE:    "FSUBSR64GE",
+	OpFSUBSR64LT:    "FSUBSR64LT",
+	OpFSUBSR64GT:    "FSUBSR64GT",
+	OpFSUBSR64LE:    "FSUBSR64LE",
+	OpFANDSI32EQ:    "FANDSI32EQ",
+	OpFANDSI32NE:    "FANDSI32NE",
+	OpFANDSI32MI:    "FANDSI32MI",
+	OpFANDSI32PL:    "FANDSI32PL",
+	OpFANDSI64EQ:    "FANDSI64EQ",
+	OpFANDSI64NE:    "FANDSI64NE",
+	OpFANDSI64MI:    "FANDSI64MI",
+	OpFANDSI64PL:    "FANDSI64PL",
+	OpFANDSR32EQ:    "FANDSR32EQ",
+	OpFANDSR32NE:    "FANDSR32NE",
+	OpFANDSR32MI:    "FANDSR32MI",
+	OpFANDSR32PL:    "FANDSR32PL",
+	OpFANDSR64EQ:    "FANDSR64EQ",
+	OpFANDSR64NE:    "FANDSR64NE",
+	OpFANDSR64MI:    "FANDSR64MI",
+	OpFANDSR64PL:    "FANDSR64PL",
 	OpFADD32:        "FADD32",
 	OpFADD64:        "FADD64",
 	OpFSUB32:        "FSUB32",
@@ -671,7 +1571,311 @@ var opNames = [NumOps]string{
 }
 
 var opAttrs = [NumOps]Attr{
-	OpUNDEF:         0x7,
+	OpUNDEF:         0x3,
+	OpFPTRAP:        0x3,
+	OpLDRB:          0x42,
+	OpLDRBPre:       0x42,
+	OpLDRBPost:      0x42,
+	OpLDRBRX:        0x42,
+	OpLDRBRUW:       0x42,
+	OpLDRBRSW:       0x42,
+	OpLDRBUser:      0x42,
+	OpLDRH:          0x42,
+	OpLDRHPre:       0x42,
+	OpLDRHPost:      0x42,
+	OpLDRHRX:        0x42,
+	OpLDRHRUW:       0x42,
+	OpLDRHRSW:       0x42,
+	OpLDRHUser:      0x42,
+	OpLDRW:          0x42,
+	OpLDRWPre:       0x42,
+	OpLDRWPost:      0x42,
+	OpLDRWRX:        0x42,
+	OpLDRWRUW:       0x42,
+	OpLDRWRSW:       0x42,
+	OpLDRWUser:      0x42,
+	OpLDRX:          0x42,
+	OpLDRXPre:       0x42,
+	OpLDRXPost:      0x42,
+	OpLDRXRX:        0x42,
+	OpLDRXRUW:       0x42,
+	OpLDRXRSW:       0x42,
+	OpLDRXUser:      0x42,
+	OpLDRSB32:       0x42,
+	OpLDRSB32Pre:    0x42,
+	OpLDRSB32Post:   0x42,
+	OpLDRSB32RX:     0x42,
+	OpLDRSB32RUW:    0x42,
+	OpLDRSB32RSW:    0x42,
+	OpLDRSB32User:   0x42,
+	OpLDRSB64:       0x42,
+	OpLDRSB64Pre:    0x42,
+	OpLDRSB64Post:   0x42,
+	OpLDRSB64RX:     0x42,
+	OpLDRSB64RUW:    0x42,
+	OpLDRSB64RSW:    0x42,
+	OpLDRSB64User:   0x42,
+	OpLDRSH32:       0x42,
+	OpLDRSH32Pre:    0x42,
+	OpLDRSH32Post:   0x42,
+	OpLDRSH32RX:     0x42,
+	OpLDRSH32RUW:    0x42,
+	OpLDRSH32RSW:    0x42,
+	OpLDRSH32User:   0x42,
+	OpLDRSH64:       0x42,
+	OpLDRSH64Pre:    0x42,
+	OpLDRSH64Post:   0x42,
+	OpLDRSH64RX:     0x42,
+	OpLDRSH64RUW:    0x42,
+	OpLDRSH64RSW:    0x42,
+	OpLDRSH64User:   0x42,
+	OpLDRSW:         0x42,
+	OpLDRSWPre:      0x42,
+	OpLDRSWPost:     0x42,
+	OpLDRSWRX:       0x42,
+	OpLDRSWRUW:      0x42,
+	OpLDRSWRSW:      0x42,
+	OpLDRSWUser:     0x42,
+	OpSTRB:          0x42,
+	OpSTRBPre:       0x42,
+	OpSTRBPost:      0x42,
+	OpSTRBRX:        0x42,
+	OpSTRBRUW:       0x42,
+	OpSTRBRSW:       0x42,
+	OpSTRBUser:      0x42,
+	OpSTRH:          0x42,
+	OpSTRHPre:       0x42,
+	OpSTRHPost:      0x42,
+	OpSTRHRX:        0x42,
+	OpSTRHRUW:       0x42,
+	OpSTRHRSW:       0x42,
+	OpSTRHUser:      0x42,
+	OpSTRW:          0x42,
+	OpSTRWPre:       0x42,
+	OpSTRWPost:      0x42,
+	OpSTRWRX:        0x42,
+	OpSTRWRUW:       0x42,
+	OpSTRWRSW:       0x42,
+	OpSTRWUser:      0x42,
+	OpSTRX:          0x42,
+	OpSTRXPre:       0x42,
+	OpSTRXPost:      0x42,
+	OpSTRXRX:        0x42,
+	OpSTRXRUW:       0x42,
+	OpSTRXRSW:       0x42,
+	OpSTRXUser:      0x42,
+	OpLDRV8:         0x4a,
+	OpLDRV8Pre:      0x4a,
+	OpLDRV8Post:     0x4a,
+	OpLDRV8RX:       0x4a,
+	OpLDRV8RUW:      0x4a,
+	OpLDRV8RSW:      0x4a,
+	OpSTRV8:         0x4a,
+	OpSTRV8Pre:      0x4a,
+	OpSTRV8Post:     0x4a,
+	OpSTRV8RX:       0x4a,
+	OpSTRV8RUW:      0x4a,
+	OpSTRV8RSW:      0x4a,
+	OpLDRV16:        0x4a,
+	OpLDRV16Pre:     0x4a,
+	OpLDRV16Post:    0x4a,
+	OpLDRV16RX:      0x4a,
+	OpLDRV16RUW:     0x4a,
+	OpLDRV16RSW:     0x4a,
+	OpSTRV16:        0x4a,
+	OpSTRV16Pre:     0x4a,
+	OpSTRV16Post:    0x4a,
+	OpSTRV16RX:      0x4a,
+	OpSTRV16RUW:     0x4a,
+	OpSTRV16RSW:     0x4a,
+	OpLDRV32:        0x4a,
+	OpLDRV32Pre:     0x4a,
+	OpLDRV32Post:    0x4a,
+	OpLDRV32RX:      0x4a,
+	OpLDRV32RUW:     0x4a,
+	OpLDRV32RSW:     0x4a,
+	OpSTRV32:        0x4a,
+	OpSTRV32Pre:     0x4a,
+	OpSTRV32Post:    0x4a,
+	OpSTRV32RX:      0x4a,
+	OpSTRV32RUW:     0x4a,
+	OpSTRV32RSW:     0x4a,
+	OpLDRV64:        0x4a,
+	OpLDRV64Pre:     0x4a,
+	OpLDRV64Post:    0x4a,
+	OpLDRV64RX:      0x4a,
+	OpLDRV64RUW:     0x4a,
+	OpLDRV64RSW:     0x4a,
+	OpSTRV64:        0x4a,
+	OpSTRV64Pre:     0x4a,
+	OpSTRV64Post:    0x4a,
+	OpSTRV64RX:      0x4a,
+	OpSTRV64RUW:     0x4a,
+	OpSTRV64RSW:     0x4a,
+	OpLDRV128:       0x4a,
+	OpLDRV128Pre:    0x4a,
+	OpLDRV128Post:   0x4a,
+	OpLDRV128RX:     0x4a,
+	OpLDRV128RUW:    0x4a,
+	OpLDRV128RSW:    0x4a,
+	OpSTRV128:       0x4a,
+	OpSTRV128Pre:    0x4a,
+	OpSTRV128Post:   0x4a,
+	OpSTRV128RX:     0x4a,
+	OpSTRV128RUW:    0x4a,
+	OpSTRV128RSW:    0x4a,
+	OpLDP32:         0x42,
+	OpLDP32Pre:      0x42,
+	OpLDP32Post:     0x42,
+	OpLDPSW:         0x42,
+	OpLDPSWPre:      0x42,
+	OpLDPSWPost:     0x42,
+	OpLDP64:         0x42,
+	OpLDP64Pre:      0x42,
+	OpLDP64Post:     0x42,
+	OpSTP32:         0x42,
+	OpSTP32Pre:      0x42,
+	OpSTP32Post:     0x42,
+	OpLDPV32:        0x4a,
+	OpLDPV32Pre:     0x4a,
+	OpLDPV32Post:    0x4a,
+	OpSTPV32:        0x4a,
+	OpSTPV32Pre:     0x4a,
+	OpSTPV32Post:    0x4a,
+	OpSTP64:         0x42,
+	OpSTP64Pre:      0x42,
+	OpSTP64Post:     0x42,
+	OpLDPV64:        0x4a,
+	OpLDPV64Pre:     0x4a,
+	OpLDPV64Post:    0x4a,
+	OpSTPV64:        0x4a,
+	OpSTPV64Pre:     0x4a,
+	OpSTPV64Post:    0x4a,
+	OpLDPV128:       0x4a,
+	OpLDPV128Pre:    0x4a,
+	OpLDPV128Post:   0x4a,
+	OpSTPV128:       0x4a,
+	OpSTPV128Pre:    0x4a,
+	OpSTPV128Post:   0x4a,
+	OpVLD:           0x4a,
+	OpVST:           0x4a,
+	OpLDARB:         0x42,
+	OpSTLRB:         0x42,
+	OpLDARH:         0x42,
+	OpSTLRH:         0x42,
+	OpLDARW:         0x42,
+	OpSTLRW:         0x42,
+	OpLDARX:         0x42,
+	OpSTLRX:         0x42,
+	OpLDX:           0x42,
+	OpSTX:           0x42,
+	OpLSE:           0x42,
+	OpCAS:           0x42,
+	OpCASP:          0x42,
+	OpDSB:           0x4,
+	OpMRS:           0x6,
+	OpMSR:           0x7,
+	OpMRSMEM:        0x4,
+	OpMSRMEM:        0x4,
+	OpMRSSP0:        0x16,
+	OpMSRSP0:        0x16,
+	OpMRSDAIF:       0x4,
+	OpMSRDAIF:       0x4,
+	OpDAIFSET:       0x4,
+	OpDAIFCLR:       0x4,
+	OpMRSFPCR:       0x8,
+	OpMSRFPCR:       0x8,
+	OpMRSFPSR:       0x8,
+	OpMSRFPSR:       0x8,
+	OpSPSEL:         0x15,
+	OpSYS:           0x7,
+	OpZVA:           0x6,
+	OpISB:           0x5,
+	OpWFI:           0x7,
+	OpWFE:           0x7,
+	OpSEV:           0x4,
+	OpSEVL:          0x4,
+	OpSVC:           0x7,
+	OpBRK:           0x7,
+	OpHVC:           0x17,
+	OpSMC:           0x17,
+	OpERET:          0x17,
+	OpB:             0x1,
+	OpBL:            0x1,
+	OpBCOND:         0x1,
+	OpCBZ32:         0x1,
+	OpCBZ64:         0x1,
+	OpCBNZ32:        0x1,
+	OpCBNZ64:        0x1,
+	OpTBZ:           0x1,
+	OpTBNZ:          0x1,
+	OpBR:            0x1,
+	OpBLR:           0x1,
+	OpCUT:           0x1,
+	OpFSUBSI32EQ:    0x1,
+	OpFSUBSI32NE:    0x1,
+	OpFSUBSI32CS:    0x1,
+	OpFSUBSI32CC:    0x1,
+	OpFSUBSI32MI:    0x1,
+	OpFSUBSI32PL:    0x1,
+	OpFSUBSI32HI:    0x1,
+	OpFSUBSI32LS:    0x1,
+	OpFSUBSI32GE:    0x1,
+	OpFSUBSI32LT:    0x1,
+	OpFSUBSI32GT:    0x1,
+	OpFSUBSI32LE:    0x1,
+	OpFSUBSI64EQ:    0x1,
+	OpFSUBSI64NE:    0x1,
+	OpFSUBSI64CS:    0x1,
+	OpFSUBSI64CC:    0x1,
+	OpFSUBSI64MI:    0x1,
+	OpFSUBSI64PL:    0x1,
+	OpFSUBSI64HI:    0x1,
+	OpFSUBSI64LS:    0x1,
+	OpFSUBSI64GE:    0x1,
+	OpFSUBSI64LT:    0x1,
+	OpFSUBSI64GT:    0x1,
+	OpFSUBSI64LE:    0x1,
+	OpFSUBSR32EQ:    0x1,
+	OpFSUBSR32NE:    0x1,
+	OpFSUBSR32CS:    0x1,
+	OpFSUBSR32CC:    0x1,
+	OpFSUBSR32MI:    0x1,
+	OpFSUBSR32PL:    0x1,
+	OpFSUBSR32HI:    0x1,
+	OpFSUBSR32LS:    0x1,
+	OpFSUBSR32GE:    0x1,
+	OpFSUBSR32LT:    0x1,
+	OpFSUBSR32GT:    0x1,
+	OpFSUBSR32LE:    0x1,
+	OpFSUBSR64EQ:    0x1,
+	OpFSUBSR64NE:    0x1,
+	OpFSUBSR64CS:    0x1,
+	OpFSUBSR64CC:    0x1,
+	OpFSUBSR64MI:    0x1,
+	OpFSUBSR64PL:    0x1,
+	OpFSUBSR64HI:    0x1,
+	OpFSUBSR64LS:    0x1,
+	OpFSUBSR64GE:    0x1,
+	OpFSUBSR64LT:    0x1,
+	OpFSUBSR64GT:    0x1,
+	OpFSUBSR64LE:    0x1,
+	OpFANDSI32EQ:    0x1,
+	OpFANDSI32NE:    0x1,
+	OpFANDSI32MI:    0x1,
+	OpFANDSI32PL:    0x1,
+	OpFANDSI64EQ:    0x1,
+	OpFANDSI64NE:    0x1,
+	OpFANDSI64MI:    0x1,
+	OpFANDSI64PL:    0x1,
+	OpFANDSR32EQ:    0x1,
+	OpFANDSR32NE:    0x1,
+	OpFANDSR32MI:    0x1,
+	OpFANDSR32PL:    0x1,
+	OpFANDSR64EQ:    0x1,
+	OpFANDSR64NE:    0x1,
+	OpFANDSR64MI:    0x1,
+	OpFANDSR64PL:    0x1,
 	OpFADD32:        0x28,
 	OpFADD64:        0x28,
 	OpFSUB32:        0x28,
@@ -1001,4 +2205,146 @@ var opAttrs = [NumOps]Attr{
 	OpVSHA512SU1:    0x8,
 }
 
-var opMems = map[uint16]Mem{}
+var opMems = map[uint16]Mem{
+	OpLDRB:        {Size: 1, Signed: false, Wide: false},
+	OpLDRBRX:      {Size: 1, Signed: false, Wide: false},
+	OpLDRBRUW:     {Size: 1, Signed: false, Wide: false},
+	OpLDRBRSW:     {Size: 1, Signed: false, Wide: false},
+	OpLDRBUser:    {Size: 1, Signed: false, Wide: false},
+	OpLDRH:        {Size: 2, Signed: false, Wide: false},
+	OpLDRHRX:      {Size: 2, Signed: false, Wide: false},
+	OpLDRHRUW:     {Size: 2, Signed: false, Wide: false},
+	OpLDRHRSW:     {Size: 2, Signed: false, Wide: false},
+	OpLDRHUser:    {Size: 2, Signed: false, Wide: false},
+	OpLDRW:        {Size: 4, Signed: false, Wide: false},
+	OpLDRWRX:      {Size: 4, Signed: false, Wide: false},
+	OpLDRWRUW:     {Size: 4, Signed: false, Wide: false},
+	OpLDRWRSW:     {Size: 4, Signed: false, Wide: false},
+	OpLDRWUser:    {Size: 4, Signed: false, Wide: false},
+	OpLDRX:        {Size: 8, Signed: false, Wide: true},
+	OpLDRXRX:      {Size: 8, Signed: false, Wide: true},
+	OpLDRXRUW:     {Size: 8, Signed: false, Wide: true},
+	OpLDRXRSW:     {Size: 8, Signed: false, Wide: true},
+	OpLDRXUser:    {Size: 8, Signed: false, Wide: true},
+	OpLDRSB32:     {Size: 1, Signed: true, Wide: false},
+	OpLDRSB32RX:   {Size: 1, Signed: true, Wide: false},
+	OpLDRSB32RUW:  {Size: 1, Signed: true, Wide: false},
+	OpLDRSB32RSW:  {Size: 1, Signed: true, Wide: false},
+	OpLDRSB32User: {Size: 1, Signed: true, Wide: false},
+	OpLDRSB64:     {Size: 1, Signed: true, Wide: true},
+	OpLDRSB64RX:   {Size: 1, Signed: true, Wide: true},
+	OpLDRSB64RUW:  {Size: 1, Signed: true, Wide: true},
+	OpLDRSB64RSW:  {Size: 1, Signed: true, Wide: true},
+	OpLDRSB64User: {Size: 1, Signed: true, Wide: true},
+	OpLDRSH32:     {Size: 2, Signed: true, Wide: false},
+	OpLDRSH32RX:   {Size: 2, Signed: true, Wide: false},
+	OpLDRSH32RUW:  {Size: 2, Signed: true, Wide: false},
+	OpLDRSH32RSW:  {Size: 2, Signed: true, Wide: false},
+	OpLDRSH32User: {Size: 2, Signed: true, Wide: false},
+	OpLDRSH64:     {Size: 2, Signed: true, Wide: true},
+	OpLDRSH64RX:   {Size: 2, Signed: true, Wide: true},
+	OpLDRSH64RUW:  {Size: 2, Signed: true, Wide: true},
+	OpLDRSH64RSW:  {Size: 2, Signed: true, Wide: true},
+	OpLDRSH64User: {Size: 2, Signed: true, Wide: true},
+	OpLDRSW:       {Size: 4, Signed: true, Wide: true},
+	OpLDRSWRX:     {Size: 4, Signed: true, Wide: true},
+	OpLDRSWRUW:    {Size: 4, Signed: true, Wide: true},
+	OpLDRSWRSW:    {Size: 4, Signed: true, Wide: true},
+	OpLDRSWUser:   {Size: 4, Signed: true, Wide: true},
+	OpSTRB:        {Size: 1, Signed: false, Wide: false},
+	OpSTRBRX:      {Size: 1, Signed: false, Wide: false},
+	OpSTRBRUW:     {Size: 1, Signed: false, Wide: false},
+	OpSTRBRSW:     {Size: 1, Signed: false, Wide: false},
+	OpSTRBUser:    {Size: 1, Signed: false, Wide: false},
+	OpSTRH:        {Size: 2, Signed: false, Wide: false},
+	OpSTRHRX:      {Size: 2, Signed: false, Wide: false},
+	OpSTRHRUW:     {Size: 2, Signed: false, Wide: false},
+	OpSTRHRSW:     {Size: 2, Signed: false, Wide: false},
+	OpSTRHUser:    {Size: 2, Signed: false, Wide: false},
+	OpSTRW:        {Size: 4, Signed: false, Wide: false},
+	OpSTRWRX:      {Size: 4, Signed: false, Wide: false},
+	OpSTRWRUW:     {Size: 4, Signed: false, Wide: false},
+	OpSTRWRSW:     {Size: 4, Signed: false, Wide: false},
+	OpSTRWUser:    {Size: 4, Signed: false, Wide: false},
+	OpSTRX:        {Size: 8, Signed: false, Wide: true},
+	OpSTRXRX:      {Size: 8, Signed: false, Wide: true},
+	OpSTRXRUW:     {Size: 8, Signed: false, Wide: true},
+	OpSTRXRSW:     {Size: 8, Signed: false, Wide: true},
+	OpSTRXUser:    {Size: 8, Signed: false, Wide: true},
+	OpLDARB:       {Size: 1, Signed: false, Wide: false},
+	OpSTLRB:       {Size: 1, Signed: false, Wide: false},
+	OpLDARH:       {Size: 2, Signed: false, Wide: false},
+	OpSTLRH:       {Size: 2, Signed: false, Wide: false},
+	OpLDARW:       {Size: 4, Signed: false, Wide: false},
+	OpSTLRW:       {Size: 4, Signed: false, Wide: false},
+	OpLDARX:       {Size: 8, Signed: false, Wide: true},
+	OpSTLRX:       {Size: 8, Signed: false, Wide: true},
+}
+
+// fusedOps is keyed by code<<4 | condition.
+var fusedOps = map[uint32]uint16{
+	uint32(OpSUBSI32)<<4 | 0:  OpFSUBSI32EQ,
+	uint32(OpSUBSI32)<<4 | 1:  OpFSUBSI32NE,
+	uint32(OpSUBSI32)<<4 | 2:  OpFSUBSI32CS,
+	uint32(OpSUBSI32)<<4 | 3:  OpFSUBSI32CC,
+	uint32(OpSUBSI32)<<4 | 4:  OpFSUBSI32MI,
+	uint32(OpSUBSI32)<<4 | 5:  OpFSUBSI32PL,
+	uint32(OpSUBSI32)<<4 | 8:  OpFSUBSI32HI,
+	uint32(OpSUBSI32)<<4 | 9:  OpFSUBSI32LS,
+	uint32(OpSUBSI32)<<4 | 10: OpFSUBSI32GE,
+	uint32(OpSUBSI32)<<4 | 11: OpFSUBSI32LT,
+	uint32(OpSUBSI32)<<4 | 12: OpFSUBSI32GT,
+	uint32(OpSUBSI32)<<4 | 13: OpFSUBSI32LE,
+	uint32(OpSUBSI64)<<4 | 0:  OpFSUBSI64EQ,
+	uint32(OpSUBSI64)<<4 | 1:  OpFSUBSI64NE,
+	uint32(OpSUBSI64)<<4 | 2:  OpFSUBSI64CS,
+	uint32(OpSUBSI64)<<4 | 3:  OpFSUBSI64CC,
+	uint32(OpSUBSI64)<<4 | 4:  OpFSUBSI64MI,
+	uint32(OpSUBSI64)<<4 | 5:  OpFSUBSI64PL,
+	uint32(OpSUBSI64)<<4 | 8:  OpFSUBSI64HI,
+	uint32(OpSUBSI64)<<4 | 9:  OpFSUBSI64LS,
+	uint32(OpSUBSI64)<<4 | 10: OpFSUBSI64GE,
+	uint32(OpSUBSI64)<<4 | 11: OpFSUBSI64LT,
+	uint32(OpSUBSI64)<<4 | 12: OpFSUBSI64GT,
+	uint32(OpSUBSI64)<<4 | 13: OpFSUBSI64LE,
+	uint32(OpSUBSR32)<<4 | 0:  OpFSUBSR32EQ,
+	uint32(OpSUBSR32)<<4 | 1:  OpFSUBSR32NE,
+	uint32(OpSUBSR32)<<4 | 2:  OpFSUBSR32CS,
+	uint32(OpSUBSR32)<<4 | 3:  OpFSUBSR32CC,
+	uint32(OpSUBSR32)<<4 | 4:  OpFSUBSR32MI,
+	uint32(OpSUBSR32)<<4 | 5:  OpFSUBSR32PL,
+	uint32(OpSUBSR32)<<4 | 8:  OpFSUBSR32HI,
+	uint32(OpSUBSR32)<<4 | 9:  OpFSUBSR32LS,
+	uint32(OpSUBSR32)<<4 | 10: OpFSUBSR32GE,
+	uint32(OpSUBSR32)<<4 | 11: OpFSUBSR32LT,
+	uint32(OpSUBSR32)<<4 | 12: OpFSUBSR32GT,
+	uint32(OpSUBSR32)<<4 | 13: OpFSUBSR32LE,
+	uint32(OpSUBSR64)<<4 | 0:  OpFSUBSR64EQ,
+	uint32(OpSUBSR64)<<4 | 1:  OpFSUBSR64NE,
+	uint32(OpSUBSR64)<<4 | 2:  OpFSUBSR64CS,
+	uint32(OpSUBSR64)<<4 | 3:  OpFSUBSR64CC,
+	uint32(OpSUBSR64)<<4 | 4:  OpFSUBSR64MI,
+	uint32(OpSUBSR64)<<4 | 5:  OpFSUBSR64PL,
+	uint32(OpSUBSR64)<<4 | 8:  OpFSUBSR64HI,
+	uint32(OpSUBSR64)<<4 | 9:  OpFSUBSR64LS,
+	uint32(OpSUBSR64)<<4 | 10: OpFSUBSR64GE,
+	uint32(OpSUBSR64)<<4 | 11: OpFSUBSR64LT,
+	uint32(OpSUBSR64)<<4 | 12: OpFSUBSR64GT,
+	uint32(OpSUBSR64)<<4 | 13: OpFSUBSR64LE,
+	uint32(OpANDSI32)<<4 | 0:  OpFANDSI32EQ,
+	uint32(OpANDSI32)<<4 | 1:  OpFANDSI32NE,
+	uint32(OpANDSI32)<<4 | 4:  OpFANDSI32MI,
+	uint32(OpANDSI32)<<4 | 5:  OpFANDSI32PL,
+	uint32(OpANDSI64)<<4 | 0:  OpFANDSI64EQ,
+	uint32(OpANDSI64)<<4 | 1:  OpFANDSI64NE,
+	uint32(OpANDSI64)<<4 | 4:  OpFANDSI64MI,
+	uint32(OpANDSI64)<<4 | 5:  OpFANDSI64PL,
+	uint32(OpANDSR32)<<4 | 0:  OpFANDSR32EQ,
+	uint32(OpANDSR32)<<4 | 1:  OpFANDSR32NE,
+	uint32(OpANDSR32)<<4 | 4:  OpFANDSR32MI,
+	uint32(OpANDSR32)<<4 | 5:  OpFANDSR32PL,
+	uint32(OpANDSR64)<<4 | 0:  OpFANDSR64EQ,
+	uint32(OpANDSR64)<<4 | 1:  OpFANDSR64NE,
+	uint32(OpANDSR64)<<4 | 4:  OpFANDSR64MI,
+	uint32(OpANDSR64)<<4 | 5:  OpFANDSR64PL,
+}

@@ -16,6 +16,8 @@ func opsFile(groups []table.Group) ([]byte, error) {
 	o.WriteString(header + "package isa\n\n// Operation codes, in the order of isa/table.\nconst (\n")
 	n := 0
 	each(groups, func(r table.Row) { fmt.Fprintf(&o, "Op%s uint16 = %d\n", r.Name, n); n++ })
+	first := len(groups[0].Rows) + len(groups[1].Rows)
+	fmt.Fprintf(&o, "\n// FirstSIMD is the first code of the group simd; what is before it and not in\n// the group core is floating point.\nFirstSIMD = %d\n", first)
 	fmt.Fprintf(&o, "\n// NumOps is one more than the largest code.\nNumOps = %d\n)\n\n", n)
 	o.WriteString("var opNames = [NumOps]string{\n")
 	each(groups, func(r table.Row) { fmt.Fprintf(&o, "Op%s: %q,\n", r.Name, r.Name) })
@@ -31,6 +33,10 @@ func opsFile(groups []table.Group) ([]byte, error) {
 			fmt.Fprintf(&o, "Op%s: {Size: %d, Signed: %v, Wide: %v},\n", r.Name, m.Size, m.Signed, m.Wide)
 		}
 	})
+	o.WriteString("}\n\n// fusedOps is keyed by code<<4 | condition.\nvar fusedOps = map[uint32]uint16{\n")
+	for _, f := range table.Fusions() {
+		fmt.Fprintf(&o, "uint32(Op%s)<<4 | %d: Op%s,\n", f.Name, f.Cond, f.Fused)
+	}
 	o.WriteString("}\n")
 	return format.Source(o.Bytes())
 }

@@ -46,6 +46,7 @@ const (
 	FP     Attr = 8  // traps while floating point is disabled
 	Priv   Attr = 16 // undefined at EL0
 	Hot    Attr = 32 // in the main loop although it is FP
+	Base   Attr = 64 // $n is the base of an access, which must be aligned if it is SP
 )
 
 // Mem describes the access of a load or store row that has a data abort

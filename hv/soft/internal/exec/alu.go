@@ -1,0 +1,92 @@
+package exec
+
+import "math/bits"
+
+// Kinds of shift as encoded; 3 is a rotation.
+const (
+	shiftLSL = 0
+	shiftLSR = 1
+	shiftASR = 2
+)
+
+func shift64(v uint64, kind, n uint8) uint64 {
+	n &= 63
+	switch kind {
+	case shiftLSL:
+		return v << n
+	case shiftLSR:
+		return v >> n
+	case shiftASR:
+		return uint64(int64(v) >> n)
+	}
+	return bits.RotateLeft64(v, -int(n))
+}
+
+func shift32(v uint32, kind, n uint8) uint32 {
+	n &= 31
+	switch kind {
+	case shiftLSL:
+		return v << n
+	case shiftLSR:
+		return v >> n
+	case shiftASR:
+		return uint32(int32(v) >> n)
+	}
+	return bits.RotateLeft32(v, -int(n))
+}
+
+// extend is ExtendReg of the Arm ARM: UXTB to UXTX are 0 to 3, SXTB to SXTX 4
+// to 7.
+func extend(v uint64, option, shift uint8) uint64 {
+	switch option {
+	case 0:
+		v = uint64(uint8(v))
+	case 1:
+		v = uint64(uint16(v))
+	case 2:
+		v = uint64(uint32(v))
+	case 4:
+		v = uint64(int8(v))
+	case 5:
+		v = uint64(int16(v))
+	case 6:
+		v = uint64(int32(v))
+	}
+	return v << (shift & 7)
+}
+
+// crcIEEE and crcCastagnoli are the reflected polynomials of CRC32 and CRC32C.
+const (
+	crcIEEE       = 0xedb88320
+	crcCastagnoli = 0x82f63b78
+)
+
+var (
+	tableIEEE       = crcTable(crcIEEE)
+	tableCastagnoli = crcTable(crcCastagnoli)
+)
+
+func crcTable(poly uint32) (t [256]uint32) {
+	for k := range t {
+		s := uint32(k)
+		for range 8 {
+			s = s>>1 ^ poly&-(s&1)
+		}
+		t[k] = s
+	}
+	return t
+}
+
+// crc adds the low n bits of v, a multiple of 8, to a checksum. There is no
+// inversion, unlike in hash/crc32.
+func crc(poly, sum uint32, v uint64, n int) uint32 {
+	t := &tableIEEE
+	if poly == crcCastagnoli {
+		t = &tableCastagnoli
+	}
+	for ; n > 0; n -= 8 {
+		sum = sum>>8 ^ t[uint8(sum)^uint8(v)]
+		v >>= 8
+	}
+	return sum
+}

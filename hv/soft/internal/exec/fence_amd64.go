@@ -1,0 +1,24 @@
+package exec
+
+// Guest memory is accessed with ordinary loads and stores. x86 keeps them in
+// order except that a load may overtake an earlier store, so only a full
+// barrier needs an instruction.
+
+// fence orders everything before it with everything after it.
+//
+//go:noescape
+func fence()
+
+func acquire() {}
+func release() {}
+
+//go:noescape
+func cas8(p *uint8, old, new uint8) bool
+
+//go:noescape
+func cas16(p *uint16, old, new uint16) bool
+
+// cas128 needs p aligned to 16 bytes.
+//
+//go:noescape
+func cas128(p *[2]uint64, old, new [2]uint64) bool
