@@ -60,6 +60,8 @@ type Config struct {
 	Log func(format string, args ...any)
 	// DigestMemory asks for Outcome.MemorySHA256.
 	DigestMemory bool
+	// Deterministic asks for reproducible runs; nil for the host's time.
+	Deterministic *Deterministic
 }
 
 // ErrRunning: Run may be called once.
@@ -83,6 +85,8 @@ type Board struct {
 
 	unknown unknownRegs
 	doom    doom
+	clock   clock
+	driver  *driver // of deterministic mode, else nil
 
 	stopping atomic.Bool   // set with end, for the vCPUs
 	stopped  chan struct{} // closed with end
@@ -118,7 +122,12 @@ func newBoard(cfg Config) (*Board, error) {
 	if cfg.Watch == nil {
 		cfg.Watch = NewWatch()
 	}
-	b := &Board{cfg: cfg, stopped: make(chan struct{})}
+	b := &Board{cfg: cfg, stopped: make(chan struct{}), clock: hostClock{}}
+	if d := cfg.Deterministic; d != nil {
+		if err := b.setDeterministic(*d); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.load(); err != nil {
 		return nil, err
 	}
@@ -127,6 +136,22 @@ func newBoard(cfg Config) (*Board, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// setDeterministic makes the driver and what follows from it.
+func (b *Board) setDeterministic(cfg Deterministic) error {
+	if caps := b.cfg.Engine.Caps(); !caps.Counted || caps.GIC {
+		return fmt.Errorf("it cannot be deterministic: %w", hv.ErrUnsupported)
+	}
+	d, err := newDriver(b, cfg)
+	if err != nil {
+		return err
+	}
+	b.driver, b.clock = d, d.clock
+	if b.cfg.Seed == nil {
+		b.cfg.Seed = fmt.Appendf(nil, "deterministic %d", cfg.Seed)
+	}
+	return nil
 }
 
 // check holds a configuration to its bounds and the engine's.
@@ -193,9 +218,9 @@ func (b *Board) wire() error {
 		b.virtio = append(b.virtio, t)
 		b.bus.add(virtioName(i), VirtioBase+uint64(i)*virtioStride, virtioWindow, t)
 	}
-	b.out = newOutlet(b.cfg.UART, false)
+	b.out = newOutlet(b.cfg.UART, b.driver != nil)
 	b.uart = newUART(line(intUART), b.cfg.Watch.Tap("ttyAMA0", nil), b.out)
-	b.rtc = newRTC(line(intRTC), time.Now)
+	b.rtc = newRTC(line(intRTC), b.clock)
 	b.bus.add("pl011", UARTBase, mmioPage, b.uart)
 	b.bus.add("pl031", RTCBase, mmioPage, b.rtc)
 	b.bus.add("pvpanic", PvpanicBase, pvpanicSize, pvpanic{b.pvpanic})
@@ -226,7 +251,12 @@ func (b *Board) FDT() []byte { return b.blob }
 
 // UARTInput is what somebody types on the PL011. It never blocks and says how
 // many bytes were taken: the rest does not fit until the guest has read.
-func (b *Board) UARTInput(p []byte) int { return b.uart.input(p) }
+func (b *Board) UARTInput(p []byte) int {
+	if b.driver != nil {
+		return b.driver.inputs.add(p)
+	}
+	return b.uart.input(p)
+}
 
 // Close releases guest memory and devices. It must come after Run has returned.
 func (b *Board) Close() error {

@@ -109,7 +109,7 @@ func TestUARTLoopback(t *testing.T) {
 
 func TestIdentification(t *testing.T) {
 	u, _, _ := newTestUART(t)
-	r := newRTC(func(bool) {}, time.Now)
+	r := newRTC(func(bool) {}, hostClock{})
 	tests := []struct {
 		name string
 		dev  busDevice
@@ -153,7 +153,7 @@ func TestSlowConsole(t *testing.T) {
 func TestRTC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var line bool
-		r := newRTC(func(level bool) { line = level }, time.Now)
+		r := newRTC(func(level bool) { line = level }, hostClock{})
 		defer r.close()
 		if got := r.Read(rtcDR, 4); got != uint64(time.Now().Unix()) {
 			t.Errorf("clock reads %d", got)

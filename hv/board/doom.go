@@ -24,8 +24,8 @@ type doom struct {
 	mu     sync.Mutex // guards what follows
 	told   time.Time  // when pvpanic told; zero if it has not
 	loaded bool       // a crash kernel was to take over
-	timer  *time.Timer
-	life   uint64 // signs of life when timer was set
+	stop   func()     // ends the wait; nil when there is none
+	life   uint64     // signs of life when it began
 	closed bool
 }
 
@@ -38,7 +38,7 @@ func (b *Board) pvpanic(bits uint64) {
 		d.loaded = true
 	}
 	if bits&pvpanicPanicked != 0 && !d.loaded && d.told.IsZero() {
-		d.told = time.Now()
+		d.told = b.clock.now()
 		d.arm(b)
 	}
 }
@@ -55,11 +55,11 @@ func (b *Board) panicHint() {
 
 // arm looks at the guest in doomQuiet; the caller holds mu.
 func (d *doom) arm(b *Board) {
-	if d.timer != nil || d.closed {
+	if d.stop != nil || d.closed {
 		return
 	}
 	d.life = b.signsOfLife()
-	d.timer = time.AfterFunc(doomQuiet, b.judge)
+	d.stop = b.clock.after(doomQuiet, b.judge)
 }
 
 // judge ends a guest that has panicked and been quiet since.
@@ -67,10 +67,10 @@ func (b *Board) judge() {
 	line, dead := b.cfg.Watch.panicked()
 	d := &b.doom
 	d.mu.Lock()
-	d.timer = nil
+	d.stop = nil
 	told := !d.told.IsZero() && !d.loaded
 	quiet := d.life == b.signsOfLife()
-	over := told && time.Since(d.told) >= doomMost
+	over := told && b.clock.now().Sub(d.told) >= doomMost
 	if (told || dead) && !quiet && !over {
 		d.arm(b)
 	}
@@ -84,8 +84,8 @@ func (d *doom) disarm() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	if d.timer != nil {
-		d.timer.Stop()
+	if d.stop != nil {
+		d.stop()
 	}
 }
 

@@ -106,17 +106,25 @@ func readReset(vc hv.VCPU) (s resetState, err error) {
 // awaitStart waits until the vCPU is switched on and sets it up, or until there
 // is something else to do.
 func (c *cpu) awaitStart() error {
+	err := c.tryStart()
+	if !c.on && err == nil {
+		c.rest(nil)
+	}
+	return err
+}
+
+// tryStart sets the vCPU up if it is to be switched on.
+func (c *cpu) tryStart() error {
 	s, ok := c.b.power.start(c.index)
 	if !ok {
 		c.state.Store(stateOff)
-		c.rest(nil)
 		return nil
 	}
 	c.state.Store(stateStarting)
 	if err := c.setUp(s); err != nil {
 		return err
 	}
-	c.on = true
+	c.on, c.waiting = true, false
 	return nil
 }
 

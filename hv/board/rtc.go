@@ -22,8 +22,8 @@ var rtcIDs = amba{0x31, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1}
 // An rtc is a PL031: the host's clock, which the guest may set for itself, with
 // an alarm.
 type rtc struct {
-	line func(level bool)
-	now  func() time.Time
+	line  func(level bool)
+	clock clock
 
 	mu     sync.Mutex // guards what follows
 	offset uint32     // of the guest's clock from the host's, in seconds
@@ -31,15 +31,13 @@ type rtc struct {
 	load   uint32
 	raw    bool // the alarm has rung
 	mask   uint32
-	alarm  *time.Timer
+	stop   func() // ends the alarm; nil when none is set
 }
 
-func newRTC(line func(bool), now func() time.Time) *rtc {
-	return &rtc{line: line, now: now}
-}
+func newRTC(line func(bool), c clock) *rtc { return &rtc{line: line, clock: c} }
 
 // seconds is the guest's clock; it wraps in 2106.
-func (r *rtc) seconds() uint32 { return uint32(r.now().Unix()) + r.offset }
+func (r *rtc) seconds() uint32 { return uint32(r.clock.now().Unix()) + r.offset }
 
 func (r *rtc) update() { r.line(r.raw && r.mask&1 != 0) }
 
@@ -98,22 +96,22 @@ func (r *rtc) Write(off uint64, size int, v uint64) {
 func (r *rtc) arm() {
 	r.disarm()
 	if d := int32(r.match - r.seconds()); d > 0 {
-		r.alarm = time.AfterFunc(time.Duration(d)*time.Second, r.ring)
+		r.stop = r.clock.after(time.Duration(d)*time.Second, r.ring)
 	}
 }
 
 func (r *rtc) disarm() {
-	if r.alarm != nil {
-		r.alarm.Stop()
-		r.alarm = nil
+	if r.stop != nil {
+		r.stop()
+		r.stop = nil
 	}
 }
 
 func (r *rtc) ring() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.alarm != nil && int32(r.match-r.seconds()) <= 0 {
-		r.alarm, r.raw = nil, true
+	if r.stop != nil && int32(r.match-r.seconds()) <= 0 {
+		r.stop, r.raw = nil, true
 		r.update()
 	}
 }

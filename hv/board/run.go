@@ -29,7 +29,11 @@ func (b *Board) Run(ctx context.Context) (*Outcome, error) {
 		return nil, fmt.Errorf("cannot run the machine: %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { b.Stop(context.Cause(ctx).Error()) })()
-	err := b.runCPUs()
+	run := b.runCPUs
+	if b.driver != nil {
+		run = b.driver.run
+	}
+	err := run()
 	b.doom.disarm()
 	b.closeDevices()
 	b.pause.finish()
@@ -47,6 +51,9 @@ func (b *Board) Run(ctx context.Context) (*Outcome, error) {
 func (b *Board) makeVM() error {
 	caps := b.cfg.Engine.Caps()
 	cfg := hv.Config{}
+	if b.driver != nil {
+		cfg.Counted = &hv.CountedConfig{PSPerInstruction: b.driver.cfg.PSPerInstruction}
+	}
 	if need := bits.Len64(RAMBase + b.cfg.Memory - 1); need > defaultIPABits {
 		cfg.IPABits = need
 	}
@@ -170,5 +177,8 @@ func (b *Board) Stats() Stats {
 		s.Host = time.Since(b.started)
 	}
 	s.Guest = s.Host - b.pause.total(s.Host)
+	if b.driver != nil {
+		s.Guest = b.clock.now().Sub(epoch)
+	}
 	return s
 }

@@ -40,11 +40,13 @@ type cpu struct {
 	vc    hv.VCPU
 	reset resetState // what the engine made it with
 
-	on     bool   // PSCI has it running
-	timer  bool   // the virtual timer has fired and its line is high
-	offset uint64 // what the virtual counter's offset was last set to
-	parked *time.Timer
-	last   Registers // as they were when the loop ended
+	on    bool // PSCI has it running
+	timer bool // the virtual timer has fired and its line is high
+	// waiting: in WFI, in deterministic mode, where nobody blocks.
+	waiting bool
+	offset  uint64 // what the virtual counter's offset was last set to
+	parked  *time.Timer
+	last    Registers // as they were when the loop ended
 
 	// token wakes the goroutine wherever it waits outside the engine. It is put
 	// before running is looked at, and taken after running is set: one of both
@@ -70,8 +72,12 @@ func newCPU(b *Board, index int) *cpu {
 // wake makes the vCPU look around: at its interrupts, at what others want of
 // it. Any goroutine may call it, and nothing is lost whatever the vCPU does.
 func (c *cpu) wake() {
+	token := c.token
+	if c.b.driver != nil {
+		token = c.b.cpus[0].token // where the one goroutine waits
+	}
 	select {
-	case c.token <- struct{}{}:
+	case token <- struct{}{}:
 	default:
 	}
 	if !c.running.Load() {
@@ -106,10 +112,15 @@ func (c *cpu) main(ready chan<- bool, begin <-chan struct{}) error {
 	if err != nil {
 		c.b.finish(Fault, "vCPU %d: %v", c.index, err)
 	}
+	return c.leave()
+}
+
+// leave keeps the last registers and closes the vCPU.
+func (c *cpu) leave() error {
 	c.last = c.registers()
 	c.detach()
-	if cerr := vc.Close(); cerr != nil && err == nil {
-		return fmt.Errorf("cannot close vCPU %d: %w", c.index, cerr)
+	if err := c.vc.Close(); err != nil {
+		return fmt.Errorf("cannot close vCPU %d: %w", c.index, err)
 	}
 	return nil
 }
@@ -326,6 +337,11 @@ func (c *cpu) sampleTimer() error {
 func (c *cpu) park() error {
 	if c.b.gic == nil {
 		return nil // the engine waits by itself
+	}
+	if c.b.driver != nil {
+		c.waiting = true
+		c.state.Store(stateWaiting)
+		return nil
 	}
 	c.state.Store(stateWaiting)
 	for !c.b.stopping.Load() && !c.b.pause.want.Load() {

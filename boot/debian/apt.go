@@ -1,0 +1,317 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// keyring is Debian's package of archive keys, installed on every Debian.
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// An apt is an apt of our own: its lists, archives and configuration live in
+// one directory, and it knows arm64 only. The host's package state is neither
+// read nor written; of the host's configuration only proxies are taken over.
+//
+// A directory serves one process at a time; openApt waits for the other.
+type apt struct {
+	dir  string
+	lock *os.File
+}
+
+// A deb is one package file as apt's signed index describes it.
+type deb struct {
+	Name, Version string
+	File          string // its base name
+	Size          int64
+	SHA256        string // lower-case hexadecimal
+}
+
+// openApt prepares an apt for a release of Debian in dir.
+func openApt(ctx context.Context, dir, suite string) (*apt, error) {
+	for _, sub := range []string{"state/lists/partial", "cache/archives/partial", "etc/preferences.d", "debs/partial"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("cannot prepare apt: %w", err)
+		}
+	}
+	lock, err := lockFile(ctx, filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	a := &apt{dir, lock}
+	for name, text := range map[string]string{
+		"apt.conf":         aptConf(dir) + hostProxies(ctx),
+		"etc/sources.list": sources(suite),
+		"state/status":     "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			a.close()
+			return nil, fmt.Errorf("cannot prepare apt: %w", err)
+		}
+	}
+	return a, nil
+}
+
+// close lets the next process in.
+func (a *apt) close() { a.lock.Close() }
+
+// lockFile takes the exclusive lock of a file, waiting for whoever has it. The
+// lock ends with the file's last descriptor.
+func lockFile(ctx context.Context, path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock: %w", err)
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s, which another build holds: %w", path, ctx.Err())
+		case <-time.After(200 * time.Millisecond): // flock cannot be waited for with a context
+		}
+	}
+}
+
+// aptConf points every path of apt into dir and leaves nothing to the host's
+// configuration, whose hooks would run on our behalf.
+func aptConf(dir string) string {
+	return fmt.Sprintf(`Dir %[1]q;
+Dir::State %[2]q;
+Dir::State::status %[3]q;
+Dir::Cache %[4]q;
+Dir::Etc %[5]q;
+Dir::Etc::parts "parts";
+Dir::Log %[1]q;
+APT::Architecture "arm64";
+APT::Architectures { "arm64"; };
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::Retries "3";
+`, dir, filepath.Join(dir, "state"), filepath.Join(dir, "state/status"), filepath.Join(dir, "cache"),
+		filepath.Join(dir, "etc"))
+}
+
+// sources is the sources.list of a release: its main, updates and security.
+func sources(suite string) string {
+	var b strings.Builder
+	for _, s := range []string{"debian " + suite, "debian " + suite + "-updates", "debian-security " + suite + "-security"} {
+		fmt.Fprintf(&b, "deb [arch=arm64 signed-by=%s] http://deb.debian.org/%s main\n", keyring, s)
+	}
+	return b.String()
+}
+
+// hostProxies repeats how the host reaches the archive. Without apt-config
+// there is nothing to repeat.
+func hostProxies(ctx context.Context) string {
+	dump, err := exec.CommandContext(ctx, "apt-config", "dump").Output()
+	if err != nil {
+		return ""
+	}
+	var b strings.Builder
+	for line := range strings.Lines(string(dump)) {
+		if proxyLine.MatchString(line) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+var proxyLine = regexp.MustCompile(`^Acquire::https?::[Pp]roxy(-Auto-Detect)?(::[^ ]+)? "`)
+
+// run runs a tool of apt on our configuration, in a directory below a.dir.
+func (a *apt) run(ctx context.Context, dir, tool string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.Dir = filepath.Join(a.dir, dir)
+	cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(a.dir, "apt.conf"), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	cmd.WaitDelay = 5 * time.Second
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, fmt.Errorf("cannot build assets: there is no %s here; build on Debian, or fetch the assets", tool)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot run %s %s: %w: %s", tool, args[0], err, lastLines(stderr.String(), 3))
+	}
+	return out, nil
+}
+
+// lastLines is the end of a tool's complaint, on one line.
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "; ")
+}
+
+// listsAge is how long package lists are good without asking the archive.
+const listsAge = 24 * time.Hour
+
+// update brings the signed package lists in when they are older than age. Old
+// ones serve while the archive cannot be reached.
+func (a *apt) update(ctx context.Context, age time.Duration, say Progress) error {
+	stamp := filepath.Join(a.dir, "updated")
+	info, err := os.Stat(stamp)
+	if err == nil && time.Since(info.ModTime()) < age {
+		return nil
+	}
+	say("reading Debian's package lists")
+	if _, e := a.run(ctx, "cache", "apt-get", "-qq", "update"); e != nil {
+		if err != nil {
+			return e
+		}
+		say("the package lists of %s must do: %v", info.ModTime().Format(time.DateOnly), e)
+		return nil
+	}
+	return os.WriteFile(stamp, nil, 0o644)
+}
+
+// get finds and fetches the newest packages of these names, in this order. If
+// the archive has moved on since the lists were read, they are read again.
+func (a *apt) get(ctx context.Context, say Progress, names ...string) ([]deb, error) {
+	debs, err := a.resolveAndFetch(ctx, say, names)
+	if err == nil || ctx.Err() != nil {
+		return debs, err
+	}
+	say("trying again with new package lists: %v", err)
+	if e := a.update(ctx, 0, say); e != nil {
+		return nil, err
+	}
+	return a.resolveAndFetch(ctx, say, names)
+}
+
+func (a *apt) resolveAndFetch(ctx context.Context, say Progress, names []string) ([]deb, error) {
+	debs, err := a.resolve(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	return debs, a.fetch(ctx, debs, say)
+}
+
+// resolve finds the newest packages of these names, in this order. apt says
+// nothing of a file that is in its working directory already, hence another one.
+func (a *apt) resolve(ctx context.Context, names ...string) ([]deb, error) {
+	out, err := a.run(ctx, "cache", "apt-get", append([]string{"-qq", "--print-uris", "download"}, names...)...)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]deb{}
+	for line := range strings.Lines(string(out)) {
+		d, err := parseURI(line)
+		if err != nil {
+			return nil, err
+		}
+		found[d.Name] = d
+	}
+	debs := make([]deb, len(names))
+	for i, name := range names {
+		d, ok := found[name]
+		if !ok {
+			return nil, fmt.Errorf("cannot find the package %s for arm64 in this release of Debian", name)
+		}
+		debs[i] = d
+	}
+	return debs, nil
+}
+
+// uriLine is a line of --print-uris: 'URI' FILE SIZE SHA256:DIGEST
+var uriLine = regexp.MustCompile(`^'[^' ]+' (([a-z0-9][a-z0-9+.-]+)_([A-Za-z0-9%.+~-]+)_(?:arm64|all)\.deb) ([0-9]{1,12}) SHA256:([0-9a-f]{64})\n?$`)
+
+func parseURI(line string) (deb, error) {
+	m := uriLine.FindStringSubmatch(line)
+	if m == nil {
+		return deb{}, fmt.Errorf("cannot understand apt-get --print-uris: %q", line)
+	}
+	size, err := strconv.ParseInt(m[4], 10, 64)
+	if err != nil {
+		return deb{}, err
+	}
+	return deb{Name: m[2], Version: strings.ReplaceAll(m[3], "%3a", ":"), File: m[1], Size: size, SHA256: m[5]}, nil
+}
+
+// kernelPackage is the package that a kernel meta-package depends on.
+func (a *apt) kernelPackage(ctx context.Context, meta string) (string, error) {
+	out, err := a.run(ctx, "cache", "apt-cache", "depends", "--important", meta)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(out)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: "); ok && strings.HasPrefix(name, "linux-image-") {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("cannot find the kernel behind %s", meta)
+}
+
+// fetch downloads the debs that are not here yet and verifies all. apt resumes
+// what it left half done; a file that is here but wrong is fetched again.
+func (a *apt) fetch(ctx context.Context, debs []deb, say Progress) error {
+	var missing []string
+	var size int64
+	for _, d := range debs {
+		err := a.verify(d)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			say("fetching %s again: %v", d.Name, err)
+			if err := os.Remove(a.path(d)); err != nil {
+				return fmt.Errorf("cannot repair %s: %w", d.File, err)
+			}
+		}
+		missing = append(missing, d.Name)
+		size += d.Size
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	say("downloading %d packages, %.1f MB", len(missing), float64(size)/1e6)
+	if _, err := a.run(ctx, "debs", "apt-get", append([]string{"-qq", "download"}, missing...)...); err != nil {
+		return err
+	}
+	for _, d := range debs {
+		if err := a.verify(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// path is where a deb is, or will be.
+func (a *apt) path(d deb) string { return filepath.Join(a.dir, "debs", d.File) }
+
+// verify compares a deb on disk with what the signed index says of it.
+func (a *apt) verify(d deb) error {
+	f, err := os.Open(a.path(d))
+	if err != nil {
+		return fmt.Errorf("cannot verify %s: %w", d.File, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return fmt.Errorf("cannot verify %s: %w", d.File, err)
+	}
+	if n != d.Size || hex.EncodeToString(h.Sum(nil)) != d.SHA256 {
+		return fmt.Errorf("%s has %d bytes that are not the %d in Debian's index", d.File, n, d.Size)
+	}
+	return nil
+}

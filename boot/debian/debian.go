@@ -1,0 +1,316 @@
+// Package debian builds boot assets on a Debian machine from Debian's own
+// arm64 packages, without touching the host's package state: apt works in a
+// directory of its own, and packages are unpacked, never installed.
+//
+// There are two flavours. Debian is the stock cloud kernel with an initramfs of
+// our init and the modules a guest needs. ArcBox is our own kernel with
+// everything built in, which package kernel compiles. Both share a root: a
+// read-only EROFS image of busybox, our init, e2fsprogs, btrfs-progs and fstrim.
+//
+// The same packages and the same init give the same bytes. What was used is
+// recorded with the product.
+//
+// It needs apt-get, dpkg-deb, mkfs.erofs and, for compressed modules, xz.
+package debian
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/arcboxlabs/arcbox-go/boot/debian/internal/cpio"
+	"github.com/arcboxlabs/arcbox-go/boot/debian/kernel"
+)
+
+// A Flavour is a kind of boot assets.
+type Flavour string
+
+// The flavours.
+const (
+	Debian Flavour = "debian"
+	ArcBox Flavour = "arcbox"
+)
+
+// Suite is the release of Debian that assets are built from.
+const Suite = "bookworm"
+
+// kernelMeta is the package that names the current cloud kernel.
+const kernelMeta = "linux-image-cloud-arm64"
+
+// revision changes whenever the same packages give another product.
+const revision = 1
+
+// Names of the files of a product.
+const (
+	FileKernel = "Image"
+	FileInitrd = "initrd"
+	FileRoot   = "root.erofs"
+)
+
+// Command lines that go with the kernels. panic=-1 resets at once after a
+// panic. What is blacklisted or switched off in Debian's kernel costs 600
+// million instructions at boot and does nothing for a guest.
+const (
+	rootArgs      = "console=ttyAMA0 console=hvc0 root=/dev/vda ro rootfstype=erofs init=/sbin/arcbox-guest panic=-1"
+	debianCmdline = rootArgs + " nokaslr kpti=off cryptomgr.notests initcall_blacklist=load_system_certificate_list," +
+		"jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,init_kprobe_trace,init_blk_tracer,bpf_prog_test_run_init"
+	arcboxCmdline = rootArgs
+)
+
+// A Builder makes assets of one flavour. It is used by one goroutine.
+type Builder struct {
+	Flavour Flavour
+	Cache   string // a directory for downloads and kernels, shared by all builds
+	Guest   string // path of arcbox-guest, a static linux/arm64 program
+}
+
+// A Progress is told what a build is at, line by line.
+type Progress func(format string, args ...any)
+
+// A Product is what a build left in its directory.
+type Product struct {
+	Version  string            // the kernel's, as Debian names it
+	Cmdline  string            // the kernel command line that goes with it
+	Files    []string          // names within the directory
+	Packages map[string]string // file of each package used → its SHA-256
+}
+
+// Build makes the assets in the directory dst, which must exist and be empty.
+// It needs the network unless the packages are in the cache, and minutes if it
+// has to compile a kernel. Builds with one cache wait for each other.
+func (b *Builder) Build(ctx context.Context, dst string, say Progress) (Product, error) {
+	init, err := b.guest()
+	if err != nil {
+		return Product{}, err
+	}
+	p := Product{Packages: map[string]string{}}
+	in, err := b.collect(ctx, &p, say)
+	if err != nil {
+		return Product{}, err
+	}
+	if b.Flavour == ArcBox {
+		err = b.addOwnKernel(ctx, &p, in.source, dst, say)
+	} else {
+		err = p.addDebianKernel(ctx, in.kernelPackage, in.kernel, init, dst, say)
+	}
+	if err != nil {
+		return Product{}, err
+	}
+	if err := p.addRoot(ctx, in.root, init, dst, say); err != nil {
+		return Product{}, err
+	}
+	slices.Sort(p.Files)
+	return p, nil
+}
+
+// ingredients are what Debian's archive gives to a build.
+type ingredients struct {
+	root          tree
+	kernelPackage string         // of the Debian flavour
+	kernel        tree           // of the Debian flavour
+	source        *kernel.Source // of the ArcBox flavour; nil when a kernel is in the cache
+}
+
+// collect downloads and unpacks what a build needs.
+func (b *Builder) collect(ctx context.Context, p *Product, say Progress) (in ingredients, err error) {
+	a, err := openApt(ctx, filepath.Join(b.Cache, "apt", Suite), Suite)
+	if err != nil {
+		return in, err
+	}
+	defer a.close()
+	if err := a.update(ctx, listsAge, say); err != nil {
+		return in, err
+	}
+	if b.Flavour == ArcBox {
+		in.source, err = kernelSource(ctx, a, b.Cache, say)
+	} else {
+		in.kernelPackage, in.kernel, err = p.unpackKernel(ctx, a, say)
+	}
+	if err != nil {
+		return in, err
+	}
+	in.root, err = p.unpack(ctx, a, say, func(name string) bool {
+		return strings.HasPrefix(name, "usr/bin/") || strings.HasPrefix(name, "usr/sbin/") ||
+			strings.HasPrefix(name, "usr/lib/") || name == "etc/mke2fs.conf"
+	}, rootPackages...)
+	return in, err
+}
+
+// Key names the inputs of a build, as far as they are known without the
+// network: a product with the same key need not be built again.
+func (b *Builder) Key() (string, error) {
+	init, err := b.guest()
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	fmt.Fprintln(h, revision, b.Flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules)
+	fmt.Fprintln(h, debianCmdline, arcboxCmdline)
+	if b.Flavour == ArcBox {
+		fmt.Fprintln(h, kernel.Digest())
+	}
+	h.Write(init)
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+// guest reads our init and refuses one that could not run as such.
+func (b *Builder) guest() ([]byte, error) {
+	data, err := os.ReadFile(b.Guest)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the guest's init: %w; build it with make", err)
+	}
+	if !bytes.HasPrefix(data, []byte("\x7fELF")) {
+		return nil, fmt.Errorf("cannot use %s as the guest's init: it is no ELF program", b.Guest)
+	}
+	needs, err := needed(data)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use %s as the guest's init: %w", b.Guest, err)
+	}
+	if len(needs) > 0 {
+		return nil, fmt.Errorf("cannot use %s as the guest's init: it is not static; build it with CGO_ENABLED=0", b.Guest)
+	}
+	return data, nil
+}
+
+// kernelSource fetches the source of our own kernel, unless the kernel itself
+// is in the cache.
+func kernelSource(ctx context.Context, a *apt, cache string, say Progress) (*kernel.Source, error) {
+	if _, err := kernel.Find(cache); err == nil {
+		return nil, nil
+	}
+	debs, err := a.get(ctx, say, kernel.Package)
+	if err != nil {
+		return nil, err
+	}
+	return &kernel.Source{Deb: a.path(debs[0]), Version: debs[0].Version, SHA256: debs[0].SHA256}, nil
+}
+
+// addOwnKernel takes our own kernel from the cache, compiled first if a source
+// is given.
+func (b *Builder) addOwnKernel(ctx context.Context, p *Product, source *kernel.Source, dst string, say Progress) error {
+	found, err := b.ownKernel(ctx, source, say)
+	if err != nil {
+		return err
+	}
+	image, err := os.ReadFile(found.Image)
+	if err != nil {
+		return fmt.Errorf("cannot read our own kernel: %w", err)
+	}
+	p.Version, p.Cmdline = found.Version, arcboxCmdline
+	p.Packages[found.Source] = found.SourceSHA256
+	return p.write(dst, FileKernel, image)
+}
+
+func (b *Builder) ownKernel(ctx context.Context, source *kernel.Source, say Progress) (kernel.Kernel, error) {
+	if source == nil {
+		return kernel.Find(b.Cache)
+	}
+	lock, err := lockFile(ctx, filepath.Join(b.Cache, "kernel.lock"))
+	if err != nil {
+		return kernel.Kernel{}, err
+	}
+	defer lock.Close()
+	return kernel.Build(ctx, b.Cache, *source, say)
+}
+
+// unpackKernel unpacks the current cloud kernel and names its package.
+func (p *Product) unpackKernel(ctx context.Context, a *apt, say Progress) (string, tree, error) {
+	name, err := a.kernelPackage(ctx, kernelMeta)
+	if err != nil {
+		return "", nil, err
+	}
+	files, err := p.unpack(ctx, a, say, func(name string) bool {
+		return strings.HasPrefix(name, "boot/vmlinuz-") || isModule(name)
+	}, name)
+	return name, files, err
+}
+
+// addDebianKernel takes the kernel out of its package's files and makes its
+// initramfs.
+func (p *Product) addDebianKernel(ctx context.Context, name string, files tree, init []byte, dst string, say Progress) error {
+	p.Version, p.Cmdline = strings.TrimPrefix(name, "linux-image-"), debianCmdline
+	image, ok := files["boot/vmlinuz-"+p.Version]
+	if !ok {
+		return fmt.Errorf("cannot find the kernel in %s", name)
+	}
+	if err := p.write(dst, FileKernel, image.data); err != nil {
+		return err
+	}
+	say("making the initramfs")
+	modules, err := orderModules(ctx, files, bootModules)
+	if err != nil {
+		return err
+	}
+	var initrd bytes.Buffer
+	if err := cpio.Write(&initrd, initramfs(init, modules)); err != nil {
+		return err
+	}
+	return p.write(dst, FileInitrd, initrd.Bytes())
+}
+
+// initramfs is our init, the modules and the list in whose order it loads them.
+// /dev/console is what the kernel opens for init before anything is mounted.
+func initramfs(init []byte, modules []module) []cpio.Entry {
+	entries := []cpio.Entry{
+		{Name: "dev", Mode: cpio.Dir | 0o755},
+		{Name: "dev/console", Mode: cpio.CharDev | 0o600, Major: 5, Minor: 1},
+		{Name: "dev/null", Mode: cpio.CharDev | 0o666, Major: 1, Minor: 3},
+		{Name: "init", Mode: cpio.Regular | 0o755, Data: init},
+		{Name: "lib", Mode: cpio.Dir | 0o755},
+		{Name: "lib/modules", Mode: cpio.Dir | 0o755},
+	}
+	var list strings.Builder
+	for _, m := range modules {
+		name := "lib/modules/" + path.Base(m.path)
+		entries = append(entries, cpio.Entry{Name: name, Mode: cpio.Regular | 0o644, Data: m.data})
+		fmt.Fprintf(&list, "/%s\n", name)
+	}
+	return append(entries, cpio.Entry{Name: "lib/modules/load-order", Mode: cpio.Regular | 0o644, Data: []byte(list.String())})
+}
+
+// addRoot makes the root file system.
+func (p *Product) addRoot(ctx context.Context, packages tree, init []byte, dst string, say Progress) error {
+	say("making the root file system")
+	root, err := rootTree(packages, init)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "arcbox-root-")
+	if err != nil {
+		return fmt.Errorf("cannot make the root: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	p.Files = append(p.Files, FileRoot)
+	return makeEROFS(ctx, root, filepath.Join(dst, FileRoot), scratch)
+}
+
+// unpack fetches packages and takes what is wanted out of them.
+func (p *Product) unpack(ctx context.Context, a *apt, say Progress, want func(string) bool, names ...string) (tree, error) {
+	debs, err := a.get(ctx, say, names...)
+	if err != nil {
+		return nil, err
+	}
+	files := tree{}
+	for _, d := range debs {
+		if err := files.addDeb(ctx, a.path(d), want); err != nil {
+			return nil, err
+		}
+		p.Packages[d.File] = d.SHA256
+	}
+	return files, nil
+}
+
+func (p *Product) write(dst, name string, data []byte) error {
+	p.Files = append(p.Files, name)
+	if err := os.WriteFile(filepath.Join(dst, name), data, 0o644); err != nil {
+		return fmt.Errorf("cannot write %s: %w", name, err)
+	}
+	return nil
+}

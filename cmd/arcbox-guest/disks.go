@@ -1,0 +1,152 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/reap"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/superblock"
+)
+
+// dataDir is where the data disk is mounted.
+const dataDir = "/data"
+
+// configDisk looks for a config disk among the virtio disks. Its device is ""
+// when there is none.
+func configDisk() (config.Config, string, error) {
+	devices, err := filepath.Glob("/dev/vd[a-z]")
+	if err != nil {
+		return config.Config{}, "", err
+	}
+	for _, device := range devices {
+		cfg, err := readConfig(device)
+		if !errors.Is(err, config.ErrNoConfig) {
+			return cfg, device, err
+		}
+	}
+	return config.Config{}, "", nil
+}
+
+func readConfig(device string) (config.Config, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return config.Config{}, fmt.Errorf("cannot look for a config disk: %w", err)
+	}
+	defer f.Close()
+	return config.FromDisk(f)
+}
+
+// mountData mounts the data disk at dataDir, formatted before if it is blank.
+// A disk that is not there is no error; one with unknown content is, and stays
+// as it is.
+func mountData(r *reap.Reaper, device string) error {
+	d, err := openDisk(device)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	kind, err := superblock.Identify(d.file, d.size)
+	d.file.Close()
+	if err != nil {
+		return fmt.Errorf("cannot use %s: %w", device, err)
+	}
+	if kind == superblock.Blank && !d.readOnly {
+		if err := format(r, device, d.size); err != nil {
+			return err
+		}
+		kind = superblock.Ext4
+	}
+	return mountAs(kind, device, d.readOnly)
+}
+
+// mountAs mounts a disk of a known kind.
+func mountAs(kind superblock.Kind, device string, readOnly bool) error {
+	var options string
+	switch kind {
+	case superblock.Ext4:
+		// The kernel would zero inode tables in the background, and so fill
+		// the host's sparse file with zeroes that it reads anyway.
+		options = "noinit_itable"
+	case superblock.Btrfs:
+	default:
+		return fmt.Errorf("cannot use %s as data disk: it is %s and not a file system of ours; "+
+			"give an empty disk, or arcbox.data=none", device, kind)
+	}
+	flags := uintptr(unix.MS_NOATIME)
+	if readOnly {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount(device, dataDir, string(kind), flags, options); err != nil {
+		return fmt.Errorf("cannot mount %s at %s: %w", device, dataDir, err)
+	}
+	say("%s (%s) is at %s", device, kind, dataDir)
+	return nil
+}
+
+// A disk is an open block device. Its owner closes the file.
+type disk struct {
+	file     *os.File
+	size     int64 // bytes
+	readOnly bool
+}
+
+func openDisk(device string) (disk, error) {
+	f, err := os.Open(device)
+	if err != nil {
+		return disk{}, fmt.Errorf("cannot open %s: %w", device, err)
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		f.Close()
+		return disk{}, fmt.Errorf("cannot tell the size of %s: %w", device, err)
+	}
+	ro, err := unix.IoctlGetInt(int(f.Fd()), unix.BLKROGET)
+	return disk{f, size, err != nil || ro != 0}, nil
+}
+
+// format makes an ext4 of which the host's sparse file holds little: no
+// discard (the disk is blank), nothing initialised that can wait, one backup
+// of the descriptors, a journal that does not grow with the disk. 8 TiB then
+// take 10 MiB of the host, and at most the journal's 32 MiB more with time.
+func format(r *reap.Reaper, device string, size int64) error {
+	say("formatting %s (%d MiB), which is blank", device, size>>20)
+	args := []string{"/sbin/mkfs.ext4", "-q", "-F", "-L", "arcbox-data",
+		"-O", "^resize_inode,sparse_super2", "-G", "256",
+		"-i", strconv.FormatInt(bytesPerInode(size), 10),
+		"-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1,num_backup_sb=1"}
+	if size >= 1<<30 {
+		args = append(args, "-J", "size=32") // MiB; below, mkfs's own choice is smaller
+	}
+	ended, err := r.Start(append(args, device), attributes(nil))
+	if err != nil {
+		return fmt.Errorf("cannot format %s: %w", device, err)
+	}
+	if s := <-ended; s != 0 {
+		return fmt.Errorf("cannot format %s: mkfs.ext4 %s", device, outcome(s))
+	}
+	return nil
+}
+
+// bytesPerInode is mkfs's usual 16 KiB on small disks and more on large ones:
+// e2fsck reads every inode table, and 33 million files are enough for 8 TiB.
+func bytesPerInode(size int64) int64 {
+	switch {
+	case size <= 64<<30:
+		return 16 << 10
+	case size <= 1<<40:
+		return 64 << 10
+	}
+	return 256 << 10
+}

@@ -1,0 +1,159 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
+)
+
+// loadOrder lists the modules to load, one path a line, each after those it
+// needs. The builder of the initramfs writes it.
+const loadOrder = "/lib/modules/load-order"
+
+// newRoot is where the initramfs mounts the root before it moves there.
+const newRoot = "/newroot"
+
+// rootPatience is how long the root's disk may take to appear. The drivers
+// find their devices while their module loads, so this is a second chance.
+const rootPatience = 500 * time.Millisecond
+
+// handOver is the first stage, in the initramfs. It returns only with an error.
+func handOver() error {
+	at := sinceBoot()
+	if err := mountAll(firstMounts); err != nil {
+		return err
+	}
+	err := loadModules()
+	if e := openConsole(); e != nil {
+		return e
+	}
+	mark("initramfs", at)
+	if err != nil {
+		return err
+	}
+	mark("modules loaded", sinceBoot())
+	cfg, err := commandLine()
+	if err != nil {
+		say("%v", err) // arcbox-guest on the root says so again, and acts
+	}
+	if err := mountRoot(cfg.Root, cfg.RootType); err != nil {
+		return err
+	}
+	return switchRoot(cfg.Init)
+}
+
+// commandLine reads what the kernel command line asks for. The Config is
+// usable even when there is an error.
+func commandLine() (config.Config, error) {
+	line, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		return config.Config{}, fmt.Errorf("cannot read the command line: %w", err)
+	}
+	return config.FromCommandLine(string(line))
+}
+
+func loadModules() error {
+	list, err := os.Open(loadOrder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a kernel with everything built in
+	}
+	if err != nil {
+		return fmt.Errorf("cannot load modules: %w", err)
+	}
+	defer list.Close()
+	for lines := bufio.NewScanner(list); lines.Scan(); {
+		if err := loadModule(lines.Text()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func loadModule(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("cannot load a module: %w", err)
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST {
+		return fmt.Errorf("cannot load %s: %w; is it from this kernel's build?", path, err)
+	}
+	return nil
+}
+
+// mountRoot mounts the root file system at newRoot, read-only.
+func mountRoot(device, fstype string) error {
+	if device == "" {
+		return errors.New("cannot find the root file system: the command line has no root=; add root=/dev/vda")
+	}
+	if fstype == "" {
+		fstype = "erofs"
+	}
+	if err := os.MkdirAll(newRoot, 0o755); err != nil {
+		return fmt.Errorf("cannot mount the root: %w", err)
+	}
+	err := unix.Mount(device, newRoot, fstype, unix.MS_RDONLY, "")
+	for deadline := sinceBoot() + rootPatience; err == unix.ENOENT && sinceBoot() < deadline; {
+		time.Sleep(rootPatience / 20)
+		err = unix.Mount(device, newRoot, fstype, unix.MS_RDONLY, "")
+	}
+	if err != nil {
+		return fmt.Errorf("cannot mount root=%s as %s: %w; the disks are: %s", device, fstype, err, disks())
+	}
+	return nil
+}
+
+// disks names the block devices that there are, for an error's reader.
+func disks() string {
+	names, err := filepath.Glob("/sys/class/block/*")
+	if err != nil || len(names) == 0 {
+		return "none"
+	}
+	for i, name := range names {
+		names[i] = "/dev/" + filepath.Base(name)
+	}
+	return strings.Join(names, " ")
+}
+
+// switchRoot frees the initramfs, makes newRoot the root and becomes its init.
+func switchRoot(init string) error {
+	if init == "" {
+		init = config.DefaultInit
+	}
+	for _, m := range firstMounts {
+		if err := unix.Mount(m.target, newRoot+m.target, "", unix.MS_MOVE, ""); err != nil {
+			return fmt.Errorf("cannot move %s to the root: %w", m.target, err)
+		}
+	}
+	free("/init", "/lib")
+	if err := unix.Chdir(newRoot); err != nil {
+		return fmt.Errorf("cannot enter the root: %w", err)
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("cannot move the root into place: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("cannot change to the root: %w", err)
+	}
+	err := unix.Exec(init, []string{init}, os.Environ())
+	return fmt.Errorf("cannot run init=%s of the root: %w", init, err)
+}
+
+// free gives the memory of files of the initramfs back. What it cannot delete
+// stays: nothing depends on it.
+func free(paths ...string) {
+	for _, path := range paths {
+		os.RemoveAll(path)
+	}
+}
