@@ -167,7 +167,7 @@ const listsAge = 24 * time.Hour
 
 // update brings the signed package lists in when they are older than age. Old
 // ones serve while the archive cannot be reached.
-func (a *apt) update(ctx context.Context, age time.Duration, say Progress) error {
+func (a *apt) update(ctx context.Context, age time.Duration, say progress) error {
 	stamp := filepath.Join(a.dir, "updated")
 	info, err := os.Stat(stamp)
 	if err == nil && time.Since(info.ModTime()) < age {
@@ -186,7 +186,7 @@ func (a *apt) update(ctx context.Context, age time.Duration, say Progress) error
 
 // get finds and fetches the newest packages of these names, in this order. If
 // the archive has moved on since the lists were read, they are read again.
-func (a *apt) get(ctx context.Context, say Progress, names ...string) ([]deb, error) {
+func (a *apt) get(ctx context.Context, say progress, names ...string) ([]deb, error) {
 	debs, err := a.resolveAndFetch(ctx, say, names)
 	if err == nil || ctx.Err() != nil {
 		return debs, err
@@ -198,7 +198,7 @@ func (a *apt) get(ctx context.Context, say Progress, names ...string) ([]deb, er
 	return a.resolveAndFetch(ctx, say, names)
 }
 
-func (a *apt) resolveAndFetch(ctx context.Context, say Progress, names []string) ([]deb, error) {
+func (a *apt) resolveAndFetch(ctx context.Context, say progress, names []string) ([]deb, error) {
 	debs, err := a.resolve(ctx, names...)
 	if err != nil {
 		return nil, err
@@ -263,7 +263,7 @@ func (a *apt) kernelPackage(ctx context.Context, meta string) (string, error) {
 
 // fetch downloads the debs that are not here yet and verifies all. apt resumes
 // what it left half done; a file that is here but wrong is fetched again.
-func (a *apt) fetch(ctx context.Context, debs []deb, say Progress) error {
+func (a *apt) fetch(ctx context.Context, debs []deb, say progress) error {
 	var missing []string
 	var size int64
 	for _, d := range debs {
@@ -311,7 +311,7 @@ func (a *apt) verify(d deb) error {
 		return fmt.Errorf("cannot verify %s: %w", d.File, err)
 	}
 	if n != d.Size || hex.EncodeToString(h.Sum(nil)) != d.SHA256 {
-		return fmt.Errorf("%s has %d bytes that are not the %d in Debian's index", d.File, n, d.Size)
+		return fmt.Errorf("%s has %d bytes that are not those in Debian's index", d.File, n)
 	}
 	return nil
 }

@@ -22,20 +22,11 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/boot/debian/internal/cpio"
 	"github.com/arcboxlabs/arcbox-go/boot/debian/kernel"
-)
-
-// A Flavour is a kind of boot assets.
-type Flavour string
-
-// The flavours.
-const (
-	Debian Flavour = "debian"
-	ArcBox Flavour = "arcbox"
 )
 
 // Suite is the release of Debian that assets are built from.
@@ -47,13 +38,6 @@ const kernelMeta = "linux-image-cloud-arm64"
 // revision changes whenever the same packages give another product.
 const revision = 1
 
-// Names of the files of a product.
-const (
-	FileKernel = "Image"
-	FileInitrd = "initrd"
-	FileRoot   = "root.erofs"
-)
-
 // Command lines that go with the kernels. panic=-1 resets at once after a
 // panic. What is blacklisted or switched off in Debian's kernel costs 600
 // million instructions at boot and does nothing for a guest.
@@ -64,50 +48,61 @@ const (
 	arcboxCmdline = rootArgs
 )
 
-// A Builder makes assets of one flavour. It is used by one goroutine.
+// A Builder makes assets of one flavour; it is a boot.Builder. One goroutine
+// uses it.
 type Builder struct {
-	Flavour Flavour
-	Cache   string // a directory for downloads and kernels, shared by all builds
-	Guest   string // path of arcbox-guest, a static linux/arm64 program
+	flavour, cache, guest string
 }
 
-// A Progress is told what a build is at, line by line.
-type Progress func(format string, args ...any)
-
-// A Product is what a build left in its directory.
-type Product struct {
-	Version  string            // the kernel's, as Debian names it
-	Cmdline  string            // the kernel command line that goes with it
-	Files    []string          // names within the directory
-	Packages map[string]string // file of each package used → its SHA-256
+// New makes a builder of a flavour, boot.FlavourDebian or boot.FlavourArcBox.
+// cache is a directory for downloads and kernels that all builds of a machine
+// share; guest is the path of arcbox-guest, a static linux/arm64 program.
+func New(flavour, cache, guest string) (*Builder, error) {
+	if flavour != boot.FlavourDebian && flavour != boot.FlavourArcBox {
+		return nil, fmt.Errorf("cannot build the flavour %q: there are %s and %s", flavour, boot.FlavourDebian, boot.FlavourArcBox)
+	}
+	cache, err := filepath.Abs(cache) // apt's configuration has no working directory
+	if err != nil {
+		return nil, fmt.Errorf("cannot build assets: %w", err)
+	}
+	return &Builder{flavour, cache, guest}, nil
 }
+
+// Flavour says what is built.
+func (b *Builder) Flavour() string { return b.flavour }
+
+// A progress is told what a build is at, line by line.
+type progress func(format string, args ...any)
+
+// A product is what has been made so far.
+type product struct{ boot.Built }
 
 // Build makes the assets in the directory dst, which must exist and be empty.
 // It needs the network unless the packages are in the cache, and minutes if it
 // has to compile a kernel. Builds with one cache wait for each other.
-func (b *Builder) Build(ctx context.Context, dst string, say Progress) (Product, error) {
-	init, err := b.guest()
+func (b *Builder) Build(ctx context.Context, dst string, tell func(line string)) (boot.Built, error) {
+	say := func(format string, args ...any) { tell(fmt.Sprintf(format, args...)) }
+	init, err := b.init()
 	if err != nil {
-		return Product{}, err
+		return boot.Built{}, err
 	}
-	p := Product{Packages: map[string]string{}}
+	p := product{boot.Built{Packages: map[string]string{}}}
 	in, err := b.collect(ctx, &p, say)
 	if err != nil {
-		return Product{}, err
+		return boot.Built{}, err
 	}
-	if b.Flavour == ArcBox {
+	if b.flavour == boot.FlavourArcBox {
 		err = b.addOwnKernel(ctx, &p, in.source, dst, say)
 	} else {
 		err = p.addDebianKernel(ctx, in.kernelPackage, in.kernel, init, dst, say)
 	}
 	if err != nil {
-		return Product{}, err
+		return boot.Built{}, err
 	}
 	if err := p.addRoot(ctx, in.root, init, dst, say); err != nil {
-		return Product{}, err
+		return boot.Built{}, err
 	}
-	slices.Sort(p.Files)
-	return p, nil
+	return p.Built, nil
 }
 
 // ingredients are what Debian's archive gives to a build.
@@ -119,8 +114,8 @@ type ingredients struct {
 }
 
 // collect downloads and unpacks what a build needs.
-func (b *Builder) collect(ctx context.Context, p *Product, say Progress) (in ingredients, err error) {
-	a, err := openApt(ctx, filepath.Join(b.Cache, "apt", Suite), Suite)
+func (b *Builder) collect(ctx context.Context, p *product, say progress) (in ingredients, err error) {
+	a, err := openApt(ctx, filepath.Join(b.cache, "apt", Suite), Suite)
 	if err != nil {
 		return in, err
 	}
@@ -128,8 +123,8 @@ func (b *Builder) collect(ctx context.Context, p *Product, say Progress) (in ing
 	if err := a.update(ctx, listsAge, say); err != nil {
 		return in, err
 	}
-	if b.Flavour == ArcBox {
-		in.source, err = kernelSource(ctx, a, b.Cache, say)
+	if b.flavour == boot.FlavourArcBox {
+		in.source, err = kernelSource(ctx, a, b.cache, say)
 	} else {
 		in.kernelPackage, in.kernel, err = p.unpackKernel(ctx, a, say)
 	}
@@ -146,42 +141,42 @@ func (b *Builder) collect(ctx context.Context, p *Product, say Progress) (in ing
 // Key names the inputs of a build, as far as they are known without the
 // network: a product with the same key need not be built again.
 func (b *Builder) Key() (string, error) {
-	init, err := b.guest()
+	init, err := b.init()
 	if err != nil {
 		return "", err
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, revision, b.Flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules)
+	fmt.Fprintln(h, revision, b.flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules)
 	fmt.Fprintln(h, debianCmdline, arcboxCmdline)
-	if b.Flavour == ArcBox {
+	if b.flavour == boot.FlavourArcBox {
 		fmt.Fprintln(h, kernel.Digest())
 	}
 	h.Write(init)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
-// guest reads our init and refuses one that could not run as such.
-func (b *Builder) guest() ([]byte, error) {
-	data, err := os.ReadFile(b.Guest)
+// init reads our init and refuses one that could not run as such.
+func (b *Builder) init() ([]byte, error) {
+	data, err := os.ReadFile(b.guest)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the guest's init: %w; build it with make", err)
 	}
 	if !bytes.HasPrefix(data, []byte("\x7fELF")) {
-		return nil, fmt.Errorf("cannot use %s as the guest's init: it is no ELF program", b.Guest)
+		return nil, fmt.Errorf("cannot use %s as the guest's init: it is no ELF program", b.guest)
 	}
 	needs, err := needed(data)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use %s as the guest's init: %w", b.Guest, err)
+		return nil, fmt.Errorf("cannot use %s as the guest's init: %w", b.guest, err)
 	}
 	if len(needs) > 0 {
-		return nil, fmt.Errorf("cannot use %s as the guest's init: it is not static; build it with CGO_ENABLED=0", b.Guest)
+		return nil, fmt.Errorf("cannot use %s as the guest's init: it is not static; build it with CGO_ENABLED=0", b.guest)
 	}
 	return data, nil
 }
 
 // kernelSource fetches the source of our own kernel, unless the kernel itself
 // is in the cache.
-func kernelSource(ctx context.Context, a *apt, cache string, say Progress) (*kernel.Source, error) {
+func kernelSource(ctx context.Context, a *apt, cache string, say progress) (*kernel.Source, error) {
 	if _, err := kernel.Find(cache); err == nil {
 		return nil, nil
 	}
@@ -194,7 +189,7 @@ func kernelSource(ctx context.Context, a *apt, cache string, say Progress) (*ker
 
 // addOwnKernel takes our own kernel from the cache, compiled first if a source
 // is given.
-func (b *Builder) addOwnKernel(ctx context.Context, p *Product, source *kernel.Source, dst string, say Progress) error {
+func (b *Builder) addOwnKernel(ctx context.Context, p *product, source *kernel.Source, dst string, say progress) error {
 	found, err := b.ownKernel(ctx, source, say)
 	if err != nil {
 		return err
@@ -203,25 +198,25 @@ func (b *Builder) addOwnKernel(ctx context.Context, p *Product, source *kernel.S
 	if err != nil {
 		return fmt.Errorf("cannot read our own kernel: %w", err)
 	}
-	p.Version, p.Cmdline = found.Version, arcboxCmdline
+	p.KernelVersion, p.Cmdline = found.Version, arcboxCmdline
 	p.Packages[found.Source] = found.SourceSHA256
-	return p.write(dst, FileKernel, image)
+	return p.write(dst, boot.KernelName, image)
 }
 
-func (b *Builder) ownKernel(ctx context.Context, source *kernel.Source, say Progress) (kernel.Kernel, error) {
+func (b *Builder) ownKernel(ctx context.Context, source *kernel.Source, say progress) (kernel.Kernel, error) {
 	if source == nil {
-		return kernel.Find(b.Cache)
+		return kernel.Find(b.cache)
 	}
-	lock, err := lockFile(ctx, filepath.Join(b.Cache, "kernel.lock"))
+	lock, err := lockFile(ctx, filepath.Join(b.cache, "kernel.lock"))
 	if err != nil {
 		return kernel.Kernel{}, err
 	}
 	defer lock.Close()
-	return kernel.Build(ctx, b.Cache, *source, say)
+	return kernel.Build(ctx, b.cache, *source, say)
 }
 
 // unpackKernel unpacks the current cloud kernel and names its package.
-func (p *Product) unpackKernel(ctx context.Context, a *apt, say Progress) (string, tree, error) {
+func (p *product) unpackKernel(ctx context.Context, a *apt, say progress) (string, tree, error) {
 	name, err := a.kernelPackage(ctx, kernelMeta)
 	if err != nil {
 		return "", nil, err
@@ -234,13 +229,13 @@ func (p *Product) unpackKernel(ctx context.Context, a *apt, say Progress) (strin
 
 // addDebianKernel takes the kernel out of its package's files and makes its
 // initramfs.
-func (p *Product) addDebianKernel(ctx context.Context, name string, files tree, init []byte, dst string, say Progress) error {
-	p.Version, p.Cmdline = strings.TrimPrefix(name, "linux-image-"), debianCmdline
-	image, ok := files["boot/vmlinuz-"+p.Version]
+func (p *product) addDebianKernel(ctx context.Context, name string, files tree, init []byte, dst string, say progress) error {
+	p.KernelVersion, p.Cmdline = strings.TrimPrefix(name, "linux-image-"), debianCmdline
+	image, ok := files["boot/vmlinuz-"+p.KernelVersion]
 	if !ok {
 		return fmt.Errorf("cannot find the kernel in %s", name)
 	}
-	if err := p.write(dst, FileKernel, image.data); err != nil {
+	if err := p.write(dst, boot.KernelName, image.data); err != nil {
 		return err
 	}
 	say("making the initramfs")
@@ -252,7 +247,7 @@ func (p *Product) addDebianKernel(ctx context.Context, name string, files tree, 
 	if err := cpio.Write(&initrd, initramfs(init, modules)); err != nil {
 		return err
 	}
-	return p.write(dst, FileInitrd, initrd.Bytes())
+	return p.write(dst, boot.InitrdName, initrd.Bytes())
 }
 
 // initramfs is our init, the modules and the list in whose order it loads them.
@@ -276,7 +271,7 @@ func initramfs(init []byte, modules []module) []cpio.Entry {
 }
 
 // addRoot makes the root file system.
-func (p *Product) addRoot(ctx context.Context, packages tree, init []byte, dst string, say Progress) error {
+func (p *product) addRoot(ctx context.Context, packages tree, init []byte, dst string, say progress) error {
 	say("making the root file system")
 	root, err := rootTree(packages, init)
 	if err != nil {
@@ -287,12 +282,12 @@ func (p *Product) addRoot(ctx context.Context, packages tree, init []byte, dst s
 		return fmt.Errorf("cannot make the root: %w", err)
 	}
 	defer os.RemoveAll(scratch)
-	p.Files = append(p.Files, FileRoot)
-	return makeEROFS(ctx, root, filepath.Join(dst, FileRoot), scratch)
+	p.Files = append(p.Files, boot.RootName)
+	return makeEROFS(ctx, root, filepath.Join(dst, boot.RootName), scratch)
 }
 
 // unpack fetches packages and takes what is wanted out of them.
-func (p *Product) unpack(ctx context.Context, a *apt, say Progress, want func(string) bool, names ...string) (tree, error) {
+func (p *product) unpack(ctx context.Context, a *apt, say progress, want func(string) bool, names ...string) (tree, error) {
 	debs, err := a.get(ctx, say, names...)
 	if err != nil {
 		return nil, err
@@ -307,7 +302,7 @@ func (p *Product) unpack(ctx context.Context, a *apt, say Progress, want func(st
 	return files, nil
 }
 
-func (p *Product) write(dst, name string, data []byte) error {
+func (p *product) write(dst, name string, data []byte) error {
 	p.Files = append(p.Files, name)
 	if err := os.WriteFile(filepath.Join(dst, name), data, 0o644); err != nil {
 		return fmt.Errorf("cannot write %s: %w", name, err)

@@ -7,8 +7,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/boot/debian/internal/cpio"
 )
+
+var _ boot.Builder = (*Builder)(nil)
+
+func TestNewKnowsFlavours(t *testing.T) {
+	for flavour, want := range map[string]bool{boot.FlavourDebian: true, boot.FlavourArcBox: true, "": false, "fedora": false} {
+		if _, err := New(flavour, "cache", "guest"); (err == nil) != want {
+			t.Errorf("flavour %q: %v, want it taken: %v", flavour, err, want)
+		}
+	}
+}
 
 func TestParseURI(t *testing.T) {
 	sum := strings.Repeat("0f", 32)
@@ -52,7 +63,7 @@ func TestVerify(t *testing.T) {
 	}
 	// SHA-256 of "abc", FIPS 180-2 appendix B.1.
 	d := deb{File: "x.deb", Size: 3, SHA256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
-	for content, want := range map[string]string{"abc": "", "abd": "not the 3", "ab": "not the 3", "abcd": "not the 3"} {
+	for content, want := range map[string]string{"abc": "", "abd": "are not those", "ab": "are not those", "abcd": "are not those"} {
 		if err := os.WriteFile(a.path(d), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -97,23 +108,23 @@ func TestInitramfs(t *testing.T) {
 
 func TestKey(t *testing.T) {
 	guest := filepath.Join(t.TempDir(), "arcbox-guest")
-	key := func(flavour Flavour, init []byte) string {
+	key := func(flavour string, init []byte) string {
 		t.Helper()
 		if err := os.WriteFile(guest, init, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		k, err := (&Builder{Flavour: flavour, Guest: guest}).Key()
+		k, err := (&Builder{flavour: flavour, guest: guest}).Key()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return k
 	}
 	one, two := object(t, "depends="), object(t, "depends=a")
-	keys := []string{key(Debian, one), key(ArcBox, one), key(Debian, two)}
+	keys := []string{key(boot.FlavourDebian, one), key(boot.FlavourArcBox, one), key(boot.FlavourDebian, two)}
 	if keys[0] == keys[1] || keys[0] == keys[2] {
 		t.Errorf("flavour or init make no difference: %q", keys)
 	}
-	if again := key(Debian, one); again != keys[0] {
+	if again := key(boot.FlavourDebian, one); again != keys[0] {
 		t.Errorf("the same inputs have keys %s and %s", keys[0], again)
 	}
 }
@@ -124,11 +135,11 @@ func TestGuestMustBeStatic(t *testing.T) {
 		if err := os.WriteFile(file, content, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (&Builder{Guest: file}).guest(); err == nil {
+		if _, err := (&Builder{guest: file}).init(); err == nil {
 			t.Errorf("%s is taken as the guest's init", name)
 		}
 	}
-	if _, err := (&Builder{Guest: file + ".gone"}).guest(); err == nil || !strings.Contains(err.Error(), "make") {
+	if _, err := (&Builder{guest: file + ".gone"}).init(); err == nil || !strings.Contains(err.Error(), "make") {
 		t.Errorf("a missing init gives %v, want advice", err)
 	}
 }
