@@ -67,7 +67,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBoot())
+	root.AddCommand(newBoot(), newAssets())
 	return root
 }
 

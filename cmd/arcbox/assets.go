@@ -1,0 +1,464 @@
+package main
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/arcboxlabs/arcbox-go/agent/home"
+	assets "github.com/arcboxlabs/arcbox-go/boot"
+)
+
+// The machine's shared assets and what makes them are below assetsEnv's value:
+// boot holds the store, the rest is the builders' cache.
+const (
+	assetsEnv     = "ARCBOX_ASSETS"
+	assetsDefault = "/var/cache/arcbox"
+	assetsKeyEnv  = "ARCBOX_ASSETS_KEY"
+)
+
+func sharedAssets() string {
+	if dir := os.Getenv(assetsEnv); dir != "" {
+		return dir
+	}
+	return assetsDefault
+}
+
+// openLibrary gives what this user can boot.
+func openLibrary() (*assets.Library, error) {
+	h, err := home.Find()
+	if err != nil {
+		return nil, err
+	}
+	shared, err := filepath.Abs(sharedAssets())
+	if err != nil {
+		return nil, fmt.Errorf("cannot use %s: %w", assetsEnv, err)
+	}
+	return assets.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")), nil
+}
+
+func newAssets() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "assets",
+		Short: "Get and keep the kernels and roots that machines boot from",
+		Long: `Boot assets are a kernel, its initrd and a root file system with a manifest that
+says what they are. They are kept in the data directory (~/.arcbox/boot, or
+below ARCBOX_HOME) and in a store that the whole machine shares
+(/var/cache/arcbox, or ARCBOX_ASSETS).
+
+The default asset is the one that a rollback selected, else the newest of the
+arcbox flavour, else the newest of the debian flavour.`,
+		Example: `  arcbox assets fetch
+  arcbox assets list --json
+  arcbox assets path --file Image`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newAssetsFetch(), newAssetsList(), newAssetsVerify(), newAssetsRemove(), newAssetsRollback(), newAssetsPath())
+	return cmd
+}
+
+// atMostOne refuses more than one word after a command.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("%s takes one argument, and %q was given too; see %s --help", cmd.CommandPath(), args[1], cmd.CommandPath())
+	}
+	return nil
+}
+
+// firstArg gives the first argument or "".
+func firstArg(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+type fetchFlags struct {
+	flavour string
+	keys    []string
+	rebuild bool
+	json    bool
+}
+
+func newAssetsFetch() *cobra.Command {
+	var f fetchFlags
+	cmd := &cobra.Command{
+		Use:   "fetch [SOURCE]",
+		Short: "Get assets, or repair damaged ones",
+		Long: `Fetch brings assets unless they are there and intact, and repairs what is
+damaged. SOURCE is a directory or an application bundle that holds assets, or
+the https address of a folder. Without it they are built from Debian's own arm64
+packages, which takes a Debian machine and a minute (the debian flavour) or about
+a quarter of an hour (the arcbox flavour, whose kernel is compiled once).
+
+What comes by https must be signed by a key given with --key or in
+ARCBOX_ASSETS_KEY. A transfer that was cut off goes on where it was.
+
+A build goes into the shared store if you can write there, everything else into
+the data directory.`,
+		Example: `  arcbox assets fetch
+  arcbox assets fetch --flavour arcbox
+  arcbox assets fetch /Volumes/ArcBox/ArcBox.app
+  arcbox assets fetch --key BASE64 https://example.com/assets/6.12.8`,
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return fetchAssets(cmd.Context(), &f, firstArg(args), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.flavour, "flavour", "", "flavour to build: debian, or arcbox for our own kernel (default: debian)")
+	fl.StringArrayVar(&f.keys, "key", nil, "trust manifests that this ed25519 `KEY` (base64) signed; may be repeated")
+	fl.BoolVar(&f.rebuild, "rebuild", false, "build even if there is an asset of the same inputs: Debian's packages may be newer")
+	fl.BoolVar(&f.json, "json", false, "print the asset as JSON")
+	return cmd
+}
+
+func fetchAssets(ctx context.Context, f *fetchFlags, source string, out, progress io.Writer) error {
+	if source != "" && (f.flavour != "" || f.rebuild) {
+		return usagef("--flavour and --rebuild are for building, and a source was given")
+	}
+	lib, err := openLibrary()
+	if err != nil {
+		return err
+	}
+	keys, err := trustedKeys(f.keys)
+	if err != nil {
+		return err
+	}
+	show := newProgress(progress)
+	fetch := assets.Fetch{Keys: keys, Progress: show.event, Rebuild: f.rebuild}
+	asset, fresh, err := runFetch(ctx, &fetch, lib, f.flavour, source)
+	show.close()
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(out, assetJSON(asset, isDefault(lib, asset.ID)))
+	}
+	verb := "already there: "
+	if fresh {
+		verb = "fetched "
+	}
+	_, err = fmt.Fprintf(out, "%s%s (%s) in %s\n", verb, asset.ID, asset.Manifest.Flavour, asset.Dir)
+	return err
+}
+
+// runFetch brings the asset from where the user said, or builds it.
+func runFetch(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, flavour, source string) (*assets.Asset, bool, error) {
+	switch {
+	case source == "":
+		builder, err := newBuilder(flavour)
+		if err != nil {
+			return nil, false, err
+		}
+		return fetch.Build(ctx, lib, builder)
+	case strings.Contains(source, "://"):
+		src, err := assets.NewHTTPS(source, nil)
+		if err != nil {
+			return nil, false, &statusError{exitUsage, err}
+		}
+		return fetch.From(ctx, lib, src)
+	}
+	src, err := assets.NewDirectory(source)
+	if err != nil {
+		return nil, false, err
+	}
+	return fetch.From(ctx, lib, src)
+}
+
+// trustedKeys are those of the command line and of the environment.
+func trustedKeys(flags []string) ([]ed25519.PublicKey, error) {
+	texts := append(flags, strings.Fields(os.Getenv(assetsKeyEnv))...)
+	keys := make([]ed25519.PublicKey, 0, len(texts))
+	for _, t := range texts {
+		k, err := assets.ParseKey(t)
+		if err != nil {
+			return nil, &statusError{exitUsage, err}
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func newAssetsList() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the assets on this machine",
+		Long: `List shows every asset in the data directory and in the shared store, the default
+marked with a star and damaged ones with what is wrong at first sight.`,
+		Example: `  arcbox assets list
+  arcbox assets list --json | jq -r '.[] | select(.default) | .files[] | select(.name == "Image").path'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return listAssets(cmd.OutOrStdout(), asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a list of assets as JSON, with the absolute path of every file")
+	return cmd
+}
+
+func listAssets(out io.Writer, asJSON bool) error {
+	lib, err := openLibrary()
+	if err != nil {
+		return err
+	}
+	all, err := lib.List()
+	if err != nil {
+		return err
+	}
+	def, err := lib.Default()
+	if err != nil && !errors.Is(err, assets.ErrNotFound) {
+		return err
+	}
+	list := make([]assetRecord, 0, len(all))
+	for i := range all {
+		list = append(list, assetJSON(&all[i], def != nil && def.ID == all[i].ID))
+	}
+	if asJSON {
+		return printJSON(out, list)
+	}
+	return printAssets(out, list)
+}
+
+// An assetRecord is an asset as --json shows it.
+type assetRecord struct {
+	ID            string       `json:"id"`
+	Flavour       string       `json:"flavour,omitempty"`
+	KernelVersion string       `json:"kernel_version,omitempty"`
+	Cmdline       string       `json:"cmdline,omitempty"`
+	Default       bool         `json:"default"`
+	Installed     time.Time    `json:"installed,omitzero"`
+	Dir           string       `json:"dir"`
+	Damage        string       `json:"damage,omitempty"`
+	Files         []fileRecord `json:"files"`
+}
+
+type fileRecord struct {
+	Name   string `json:"name"`
+	Path   string `json:"path"` // absolute
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+func assetJSON(a *assets.Asset, isDefault bool) assetRecord {
+	r := assetRecord{ID: a.ID, Dir: a.Dir, Default: isDefault, Installed: a.Installed.UTC(), Files: []fileRecord{}}
+	if a.Damage != nil {
+		r.Damage = a.Damage.Error()
+	}
+	if a.Manifest == nil {
+		return r
+	}
+	r.Flavour, r.KernelVersion, r.Cmdline = a.Manifest.Flavour, a.Manifest.KernelVersion, a.Manifest.Cmdline
+	for _, f := range a.Manifest.Files {
+		r.Files = append(r.Files, fileRecord{f.Name, a.Path(f.Name), f.Size, f.SHA256})
+	}
+	return r
+}
+
+func isDefault(lib *assets.Library, id string) bool {
+	def, err := lib.Default()
+	return err == nil && def.ID == id
+}
+
+func printJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func printAssets(out io.Writer, list []assetRecord) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(out, "no assets; run arcbox assets fetch")
+		return err
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\tID\tFLAVOUR\tSIZE\tINSTALLED\tSTATE")
+	for _, r := range list {
+		mark, state, size := "", "ok", int64(0)
+		if r.Default {
+			mark = "*"
+		}
+		if r.Damage != "" {
+			state = strings.ReplaceAll(r.Damage, "\n", "; ")
+		}
+		for _, f := range r.Files {
+			size += f.Size
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", mark, r.ID, r.Flavour, units.BytesSize(float64(size)), r.Installed.Format(time.DateTime), state)
+	}
+	return w.Flush()
+}
+
+func newAssetsVerify() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [ASSET]",
+		Short: "Read every file and compare it to its manifest",
+		Long: `Verify checks all assets, or the one given by its ID, the beginning of it, or its
+flavour. It exits with 1 if a file is damaged; arcbox assets fetch repairs it.`,
+		Example: `  arcbox assets verify
+  arcbox assets verify debian`,
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return verifyAssets(cmd.Context(), firstArg(args), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+}
+
+func verifyAssets(ctx context.Context, ref string, out, progress io.Writer) error {
+	list, err := chosenAssets(ref)
+	if err != nil {
+		return err
+	}
+	show := newProgress(progress)
+	damaged := make([]error, len(list))
+	for i := range list {
+		damaged[i] = list[i].Verify(ctx, show.event)
+	}
+	show.close()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	bad := 0
+	for i, a := range list {
+		if damaged[i] == nil {
+			fmt.Fprintf(out, "%s: ok\n", a.ID)
+			continue
+		}
+		bad++
+		fmt.Fprintf(out, "%s: %s\n", a.ID, strings.ReplaceAll(damaged[i].Error(), "\n", "; "))
+	}
+	if bad > 0 {
+		return fmt.Errorf("cannot vouch for %d of %d assets: they are damaged; run arcbox assets fetch to repair them", bad, len(list))
+	}
+	return nil
+}
+
+// chosenAssets are the one that ref means, or all.
+func chosenAssets(ref string) ([]assets.Asset, error) {
+	lib, err := openLibrary()
+	if err != nil {
+		return nil, err
+	}
+	if ref == "" {
+		return lib.List()
+	}
+	a, err := lib.Find(ref)
+	if err != nil {
+		return nil, err
+	}
+	return []assets.Asset{*a}, nil
+}
+
+func newAssetsRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove ASSET...",
+		Short: "Delete assets",
+		Long: `Remove deletes assets given by their ID or the beginning of it. It refuses what a
+machine runs from and what a rollback selected.`,
+		Example: `  arcbox assets remove 6.1.0-41-cloud-arm64-0123456789ab`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("%s needs an asset; see arcbox assets list", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			lib, err := openLibrary()
+			if err != nil {
+				return err
+			}
+			for _, ref := range args {
+				if err := removeAsset(cmd.Context(), lib, ref, cmd.OutOrStdout()); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func removeAsset(ctx context.Context, lib *assets.Library, ref string, out io.Writer) error {
+	if ref == "" {
+		return usagef("an asset's name is empty; see arcbox assets list")
+	}
+	a, err := lib.Find(ref)
+	if err != nil {
+		return err
+	}
+	if err := lib.Remove(ctx, a.ID); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "removed %s\n", a.ID)
+	return err
+}
+
+func newAssetsRollback() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback",
+		Short: "Go back to the assets that booted last",
+		Long: `Rollback makes the assets that booted last, other than the present default, the
+default again. It holds until a new version is fetched.`,
+		Example: `  arcbox assets rollback`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			lib, err := openLibrary()
+			if err != nil {
+				return err
+			}
+			from, to, err := lib.Rollback(cmd.Context())
+			if err != nil {
+				return err
+			}
+			was := "nothing"
+			if from != nil {
+				was = from.ID
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s instead of %s\n", to.ID, was)
+			return err
+		},
+	}
+}
+
+func newAssetsPath() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "path [ASSET]",
+		Short: "Print where the files of an asset are",
+		Long: `Path prints the absolute path of the directory of the default asset, or of the one
+given by its ID, the beginning of it, or its flavour; with --file that of a file.`,
+		Example: `  arcbox assets path
+  arcbox boot --kernel "$(arcbox assets path debian --file Image)"`,
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			lib, err := openLibrary()
+			if err != nil {
+				return err
+			}
+			a, err := lib.Find(firstArg(args))
+			if err != nil {
+				return err
+			}
+			path := a.Dir
+			if file != "" {
+				if path = a.Path(file); path == "" {
+					return fmt.Errorf("cannot find a file %q in %s; see arcbox assets list --json", file, a.ID)
+				}
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), path)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&file, "file", "", "print the path of this file: Image, initrd, root.erofs")
+	return cmd
+}
