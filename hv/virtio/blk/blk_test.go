@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +27,19 @@ type memDisk struct {
 }
 
 func newMemDisk(n int) *memDisk { return &memDisk{b: make([]byte, n)} }
+
+// content is a copy of the disk, and synced how often it was synced.
+func (m *memDisk) content() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return bytes.Clone(m.b)
+}
+
+func (m *memDisk) synced() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.syncs
+}
 
 func (m *memDisk) ReadAt(p []byte, off int64) (int, error) {
 	m.mu.Lock()
@@ -192,7 +206,7 @@ func TestReadOnlyDiskChangesNothing(t *testing.T) {
 			t.Errorf("type %d on a read-only disk: status %d, want %d", op, st, statusIOErr)
 		}
 	}
-	if !bytes.HasPrefix(disk.b, []byte("untouched")) {
+	if !bytes.HasPrefix(disk.content(), []byte("untouched")) {
 		t.Error("the disk changed")
 	}
 }
@@ -215,7 +229,7 @@ func TestBytesArriveWhateverTheSplit(t *testing.T) {
 		}
 		st := d.In(1)
 		d.Queues[0].Do(append(bufs, st)...)
-		if st.B[0] != statusOK || !bytes.Equal(disk.b[4096:][:len(want)], want) {
+		if st.B[0] != statusOK || !bytes.Equal(disk.content()[4096:][:len(want)], want) {
 			t.Fatalf("write in %d buffers: status %d, or other bytes", len(bufs)-1, st.B[0])
 		}
 		if st, got, _ := d.do(opIn, 8, nil, len(want)); st != statusOK || !bytes.Equal(got, want) {
@@ -293,8 +307,8 @@ func TestOneSyncAnswersAllFlushesThatWait(t *testing.T) {
 	for range 10 {
 		q.Wait()
 	}
-	if g.syncs != 2 {
-		t.Errorf("10 flushes took %d syncs, want 2: one that was under way, one for those that came later", g.syncs)
+	if n := g.synced(); n != 2 {
+		t.Errorf("10 flushes took %d syncs, want 2: one that was under way, one for those that came later", n)
 	}
 }
 
@@ -328,8 +342,8 @@ func TestDriverWithoutFlushGetsDurableWrites(t *testing.T) {
 	disk := newMemDisk(4096)
 	d := drive{virtiotest.Start(t, device(t, disk, Options{}), virtiotest.Options{Refuse: featFlush})}
 	for i := 1; i <= 3; i++ {
-		if st, _, _ := d.do(opOut, 0, make([]byte, 512), 0); st != statusOK || disk.syncs != i {
-			t.Errorf("write %d: status %d after %d syncs", i, st, disk.syncs)
+		if st, _, _ := d.do(opOut, 0, make([]byte, 512), 0); st != statusOK || disk.synced() != i {
+			t.Errorf("write %d: status %d after %d syncs", i, st, disk.synced())
 		}
 	}
 }
@@ -351,6 +365,12 @@ func (f *faultDisk) fail() bool {
 	defer f.mu.Unlock()
 	f.calls++
 	return f.calls == f.n
+}
+
+func (f *faultDisk) called() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.calls
 }
 
 func (f *faultDisk) move(p []byte, off int64, do func([]byte, int64) (int, error)) (int, error) {
@@ -402,14 +422,14 @@ func TestEachFailedDiskCallFailsOneRequest(t *testing.T) {
 	for _, short := range []bool{false, true} {
 		for n := 1; ; n++ {
 			disk := &faultDisk{memDisk: newMemDisk(4096), n: n, short: short}
-			told := 0
-			d := start(t, device(t, disk, Options{Failed: func(string, error) { told++ }}))
+			var told atomic.Int32
+			d := start(t, device(t, disk, Options{Failed: func(string, error) { told.Add(1) }}))
 			bad := d.bad()
-			if disk.calls < n {
+			if disk.called() < n {
 				break // nothing was left to fail
 			}
-			if later := d.bad(); bad != 1 || later != 0 || told != 1 {
-				t.Errorf("disk call %d failed (short %v): %d requests and %d reports say so, want 1; %d later ones failed", n, short, bad, told, later)
+			if later := d.bad(); bad != 1 || later != 0 || told.Load() != 1 {
+				t.Errorf("disk call %d failed (short %v): %d requests and %d reports say so, want 1; %d later ones failed", n, short, bad, told.Load(), later)
 			}
 		}
 	}
@@ -455,8 +475,8 @@ func TestFullHostDiskHoldsWritesUntilThereIsSpace(t *testing.T) {
 	disk.full = false
 	disk.mu.Unlock()
 	close(space)
-	if d.Queues[0].Wait(); st.B[0] != statusOK || disk.b[511] != 7 {
-		t.Errorf("status %d after space was made, byte %d", st.B[0], disk.b[511])
+	if d.Queues[0].Wait(); st.B[0] != statusOK || disk.content()[511] != 7 {
+		t.Errorf("status %d after space was made", st.B[0])
 	}
 }
 
@@ -525,10 +545,11 @@ func TestQueuesWorkAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	b := disk.content()
 	for i := range jobs {
 		for n := range 100 {
-			if at := i*1000 + n; disk.b[at*512] != byte(at) || disk.b[at*512+511] != byte(at) {
-				t.Fatalf("sector %d holds %d", at, disk.b[at*512])
+			if at := i*1000 + n; b[at*512] != byte(at) || b[at*512+511] != byte(at) {
+				t.Fatalf("sector %d holds %d", at, b[at*512])
 			}
 		}
 	}

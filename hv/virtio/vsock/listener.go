@@ -1,0 +1,125 @@
+package vsock
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// A Listener accepts what programs in the guest connect to on a port of the host.
+type Listener struct {
+	d    *Device
+	port uint32
+
+	// Guarded by Device.mu.
+	waiting []*Conn
+	arrived sync.Cond
+	closed  bool
+}
+
+// Listen opens a port of the host to the guest. It needs no driver yet, and outlives
+// resets. Errors: syscall.EADDRINUSE.
+func (d *Device) Listen(port uint32) (*Listener, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || d.listeners[port] != nil {
+		return nil, &net.OpError{Op: "listen", Net: "vsock", Addr: Addr{HostCID, port}, Err: syscall.EADDRINUSE}
+	}
+	l := &Listener{d: d, port: port}
+	l.arrived.L = &d.mu
+	d.listeners[port] = l
+	return l, nil
+}
+
+// Accept implements net.Listener; the net.Conn is a *Conn.
+func (l *Listener) Accept() (net.Conn, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	for len(l.waiting) == 0 && !l.closed {
+		l.arrived.Wait()
+	}
+	if l.closed {
+		return nil, &net.OpError{Op: "accept", Net: "vsock", Addr: l.Addr(), Err: net.ErrClosed}
+	}
+	c := l.waiting[0]
+	l.waiting = l.waiting[1:]
+	return c, nil
+}
+
+// Close implements net.Listener. Connections that nobody accepted are reset.
+func (l *Listener) Close() error {
+	l.d.mu.Lock()
+	l.end()
+	l.d.mu.Unlock()
+	l.d.pump()
+	return nil
+}
+
+// end closes l. The caller holds mu.
+func (l *Listener) end() {
+	l.closed = true
+	delete(l.d.listeners, l.port)
+	for _, c := range l.waiting {
+		c.abort(net.ErrClosed)
+	}
+	l.waiting = nil
+	l.arrived.Broadcast()
+}
+
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return Addr{HostCID, l.port} }
+
+// File gives the stream away as a descriptor: the end of a Unix socket pair, for another
+// process. The connection must not be used otherwise from then on; it ends when both
+// directions have, and half closes go through both ways. The caller closes the file.
+func (c *Conn) File() (*os.File, error) {
+	syscall.ForkLock.RLock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fds[0])
+		syscall.CloseOnExec(fds[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a descriptor of %v: %w", c.RemoteAddr(), err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "vsock"), os.NewFile(uintptr(fds[1]), "vsock")
+	sock, err := net.FileConn(ours) // a duplicate, under Go's poller
+	_ = ours.Close()
+	if err != nil {
+		_ = theirs.Close()
+		return nil, fmt.Errorf("cannot make a descriptor of %v: %w", c.RemoteAddr(), err)
+	}
+	c.relay(sock.(*net.UnixConn))
+	return theirs, nil
+}
+
+// relay moves bytes between the connection and sock until both directions have ended.
+func (c *Conn) relay(sock *net.UnixConn) {
+	var both sync.WaitGroup
+	both.Go(func() { // guest to sock
+		if _, err := c.WriteTo(sock); err != nil {
+			_ = c.CloseRead() // nobody takes it, or the guest reset the connection
+		}
+		_ = sock.CloseWrite()
+		c.d.mu.Lock()
+		gone := c.gone
+		c.d.mu.Unlock()
+		if gone {
+			_ = sock.CloseRead() // ends the other direction too
+		}
+	})
+	both.Go(func() { // sock to guest
+		if _, err := c.ReadFrom(sock); err != nil {
+			_ = sock.CloseRead()
+		}
+		_ = c.CloseWrite()
+	})
+	c.d.relays.Go(func() {
+		both.Wait()
+		_ = c.Close()
+		_ = sock.Close()
+	})
+}
