@@ -22,10 +22,11 @@ const (
 
 // A Block is a run of instructions that is entered only at its start. ops has
 // one operation for each instruction, but for the end: a compare and branch may
-// be one, and a block that was cut has one more. A code generator will add
-// its entry point here.
+// be one, and a block that was cut has one more. Before them comes a lead-in
+// that is never executed: the loop steps before it looks, which spares a jump.
+// A code generator will add its entry point here.
 type Block struct {
-	first  *isa.Op
+	lead   *isa.Op
 	n      int64 // instructions
 	pc     uint64
 	next   [2]*Block // successors in the same page: taken, not taken
@@ -160,13 +161,13 @@ func (c *Core) fetchFault(pc uint64, f mmu.Fault) {
 
 // build decodes at most limit instructions at pc.
 func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
-	var buf [maxBlock + 1]isa.Op
-	ops := buf[:0]
+	var buf [maxBlock + 2]isa.Op
+	ops := buf[:1]
 	b := &Block{pc: pc}
 	spChecked := c.checksSP()
 	spMoved := false
 	for at := pc; ; at += 4 {
-		if len(ops) == limit || at&^0xfff != pc&^0xfff {
+		if int(b.n) == limit || at&^0xfff != pc&^0xfff {
 			ops = append(ops, isa.Op{Code: isa.OpCUT, Imm: at})
 			break
 		}
@@ -187,7 +188,7 @@ func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
 		}
 	}
 	b.ops = append([]isa.Op(nil), fuse(ops)...)
-	b.first = &b.ops[0]
+	b.lead = &b.ops[0]
 	return b
 }
 
@@ -214,7 +215,7 @@ func movesSP(op *isa.Op, attr isa.Attr) bool {
 // fuse joins a comparison and the conditional branch that ends the block.
 func fuse(ops []isa.Op) []isa.Op {
 	k := len(ops) - 2
-	if k < 0 || ops[k+1].Code != isa.OpBCOND {
+	if k < 1 || ops[k+1].Code != isa.OpBCOND {
 		return ops
 	}
 	code, ok := isa.Fused(ops[k].Code, ops[k+1].Cond)

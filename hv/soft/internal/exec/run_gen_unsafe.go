@@ -32,8 +32,9 @@ top:
 		return
 	}
 	n -= b.n
-	i = b.first
+	i = b.lead
 	for {
+		i = (*isa.Op)(unsafe.Add(unsafe.Pointer(i), unsafe.Sizeof(isa.Op{})))
 		switch i.Code {
 		case isa.OpUNDEF:
 			c.undefined()
@@ -5712,7 +5713,6 @@ top:
 				c.runSIMD(i)
 			}
 		}
-		i = (*isa.Op)(unsafe.Add(unsafe.Pointer(i), unsafe.Sizeof(isa.Op{})))
 	}
 take0:
 	c.PC = i.Imm

@@ -85,8 +85,9 @@ top:
 		return
 	}
 	n -= b.n
-	i = b.first
+	i = b.lead
 	for {
+		i = (*isa.Op)(unsafe.Add(unsafe.Pointer(i), unsafe.Sizeof(isa.Op{})))
 		switch i.Code {
 `
 	loopTail = `
@@ -97,7 +98,6 @@ top:
 				c.runSIMD(i)
 			}
 		}
-		i = (*isa.Op)(unsafe.Add(unsafe.Pointer(i), unsafe.Sizeof(isa.Op{})))
 	}
 take0:
 	c.PC = i.Imm
