@@ -3752,6 +3752,13 @@ top:
 			}
 			c.PC = b.end()
 			goto indirect
+		case isa.OpYIELD:
+			c.left = n + b.after(i)
+			if !c.yield() {
+				goto fault
+			}
+			c.PC = b.end()
+			goto indirect
 		case isa.OpSEV:
 			c.sendEvent()
 		case isa.OpSEVL:

@@ -197,6 +197,17 @@ func (c *Core) waitForEvent() bool {
 	return false
 }
 
+// yield is YIELD, from a loop that waits for another core: whoever runs the
+// cores is told as for WFE, since that other may need this one's thread. A
+// single core waits for nobody.
+func (c *Core) yield() bool {
+	if len(*c.machine.cores.Load()) == 1 {
+		return true
+	}
+	c.pend = pending{kind: pendExit, behind: true, exit: hv.Exit{Kind: hv.WFE}}
+	return false
+}
+
 // setEvent is SEVL.
 func (c *Core) setEvent() { c.event.Store(true) }
 

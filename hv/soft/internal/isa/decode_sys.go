@@ -131,6 +131,8 @@ func pstateOrHint(w uint32) (Op, bool) {
 // hint decodes the hints; those of extensions that are absent do nothing.
 func hint(n uint32) Op {
 	switch n {
+	case 1:
+		return Op{Code: OpYIELD}
 	case 2:
 		return Op{Code: OpWFE}
 	case 3:

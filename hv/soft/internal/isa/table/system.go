@@ -28,6 +28,7 @@ func systemRows(t *Table) {
 	t.Add("ISB", `$END`, Ends, System)
 	t.Add("WFI", `if !c.waitForInterrupt() { $FAULT }; $END`, Ends, Fault, System)
 	t.Add("WFE", `if !c.waitForEvent() { $FAULT }; $END`, Ends, Fault, System)
+	t.Add("YIELD", `if !c.yield() { $FAULT }; $END`, Ends, Fault, System)
 	t.Add("SEV", `c.sendEvent()`, System)
 	t.Add("SEVL", `c.setEvent()`, System)
 	t.Add("SVC", `c.call(arm64.ECSVC, $imm); $FAULT`, Ends, Fault, System)
