@@ -67,6 +67,9 @@ type Config struct {
 // ErrRunning: Run may be called once.
 var ErrRunning = errors.New("the board has been run already")
 
+// ErrEnded: there is no machine any more.
+var ErrEnded = errors.New("the machine has ended")
+
 // A Board is one machine.
 type Board struct {
 	cfg    Config
@@ -249,13 +252,25 @@ func (b *Board) wireGIC() error {
 // FDT is the devicetree blob that the guest gets.
 func (b *Board) FDT() []byte { return b.blob }
 
-// UARTInput is what somebody types on the PL011. It never blocks and says how
-// many bytes were taken: the rest does not fit until the guest has read.
-func (b *Board) UARTInput(p []byte) int {
+// UARTInput is what somebody types on the PL011. It waits while the guest has
+// more to read than fits. Errors: ErrEnded when the machine has ended. One
+// goroutine at a time may type.
+func (b *Board) UARTInput(p []byte) error {
+	take := b.uart.input
 	if b.driver != nil {
-		return b.driver.inputs.add(p)
+		take = b.driver.inputs.add
 	}
-	return b.uart.input(p)
+	for {
+		p = p[take(p):]
+		if len(p) == 0 {
+			return nil
+		}
+		select {
+		case <-b.uart.room:
+		case <-b.stopped:
+			return ErrEnded
+		}
+	}
 }
 
 // Close releases guest memory and devices. It must come after Run has returned.

@@ -2,6 +2,7 @@ package board
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -328,4 +329,30 @@ func FuzzBus(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTypingWaitsForTheGuest(t *testing.T) {
+	u, _, _ := newTestUART(t)
+	b := &Board{uart: u, stopped: make(chan struct{})}
+	typed := make(chan error)
+	go func() { typed <- b.UARTInput(make([]byte, uartBacklog+3)) }()
+	for range 3 {
+		select {
+		case err := <-typed:
+			t.Fatalf("typing went on before the guest had read: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+		for u.Read(uartFR, 4)&flagRXEmpty != 0 {
+			time.Sleep(time.Millisecond)
+		}
+		u.Read(uartDR, 4)
+	}
+	if err := <-typed; err != nil {
+		t.Error(err)
+	}
+	go func() { typed <- b.UARTInput(make([]byte, uartBacklog)) }()
+	close(b.stopped)
+	if err := <-typed; !errors.Is(err, ErrEnded) {
+		t.Errorf("typing at a machine that has ended: %v, want ErrEnded", err)
+	}
 }

@@ -53,6 +53,7 @@ type uart struct {
 	line func(level bool)
 	tap  io.Writer // sees each byte at once
 	out  *outlet
+	room chan struct{} // has a token when the guest has read since input was full
 
 	mu   sync.Mutex // guards what follows
 	in   []byte     // received, the oldest first; the guest sees the first uartFIFO
@@ -62,7 +63,7 @@ type uart struct {
 }
 
 func newUART(line func(bool), tap io.Writer, out *outlet) *uart {
-	u := &uart{line: line, tap: tap, out: out}
+	u := &uart{line: line, tap: tap, out: out, room: make(chan struct{}, 1)}
 	u.regs[uartCR/4] = 0x300      // receive and transmit, not yet on
 	u.regs[uartIFLS/4] = 2<<3 | 2 // half full, both ways
 	return u
@@ -147,6 +148,10 @@ func (u *uart) receive() uint64 {
 	}
 	c := u.in[0]
 	u.in = u.in[1:]
+	select {
+	case u.room <- struct{}{}:
+	default:
+	}
 	u.update()
 	return uint64(c)
 }
