@@ -6,8 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
@@ -18,12 +17,12 @@ const sectorSize = 512
 // openDisk opens, checks and locks the image that "FILE[,ro]" names.
 func openDisk(files *ipc.Files, spec string) (vmapi.Disk, error) {
 	path, readOnly := strings.CutSuffix(spec, ",ro")
-	file, err := openImage(path, readOnly)
+	image, err := openImage(path, readOnly)
 	if err != nil {
 		return vmapi.Disk{}, fmt.Errorf("cannot use disk %s: %w", path, err)
 	}
-	disk := vmapi.Disk{Image: files.Attach(file), ReadOnly: readOnly}
-	if err := lockImage(file, readOnly); err != nil {
+	disk := vmapi.Disk{Image: files.Attach(image), ReadOnly: readOnly}
+	if err := lockImage(image, readOnly); err != nil {
 		return disk, fmt.Errorf("cannot use disk %s: %w", path, err)
 	}
 	return disk, nil
@@ -50,14 +49,10 @@ func openImage(path string, readOnly bool) (*os.File, error) {
 
 // lockImage keeps two VMs from one image: many may read, or one may write. The
 // lock belongs to the open file that the VM process gets, and lives as long.
-func lockImage(file *os.File, readOnly bool) error {
-	how := unix.LOCK_EX
-	if readOnly {
-		how = unix.LOCK_SH
+func lockImage(f *os.File, readOnly bool) error {
+	image, err := file.New(f)
+	if err != nil {
+		return err
 	}
-	err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return errors.New("another VM is using it")
-	}
-	return err
+	return image.Lock(!readOnly)
 }

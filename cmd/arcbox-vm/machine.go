@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
+	"github.com/arcboxlabs/arcbox-go/boot/image"
+	"github.com/arcboxlabs/arcbox-go/hv/board"
+	"github.com/arcboxlabs/arcbox-go/hv/virtio"
+	"github.com/arcboxlabs/arcbox-go/hv/virtio/blk"
+	"github.com/arcboxlabs/arcbox-go/hv/virtio/console"
+	"github.com/arcboxlabs/arcbox-go/hv/virtio/rng"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+// maxInitrd bounds what is read into memory before guest RAM is known to hold
+// it: a Docker-capable root in an initramfs has 70 MB.
+const maxInitrd = 1 << 30
+
+// A machine is a board with its backends and terminal.
+type machine struct {
+	board    *board.Board
+	started  time.Time
+	console  vmapi.Console
+	hvc0     *console.Device
+	terminal net.Conn    // nil for none
+	disks    []io.Closer // their images
+	typing   sync.WaitGroup
+
+	done chan struct{} // closed when end and err hold and everything is closed
+	end  *vmapi.WaitResp
+	err  error
+}
+
+// newMachine makes a machine of a request, whose descriptors it takes. Nothing
+// runs yet; run must follow.
+func newMachine(req *vmapi.BootReq) (*machine, error) {
+	m := &machine{started: time.Now(), console: req.Console, done: make(chan struct{})}
+	cfg := board.Config{
+		CPUs: req.CPUs, Memory: req.Memory, Cmdline: req.Cmdline, Seed: req.Seed,
+		DigestMemory: req.DigestMemory, Watch: board.NewWatch(), Log: log.Printf,
+	}
+	for _, part := range []func(*board.Config, *vmapi.BootReq) error{
+		m.addEngine, m.addKernel, m.addInitrd, m.addConsoles, m.addDisks, m.addRandom, m.addBoard,
+	} {
+		if err := part(&cfg, req); err != nil {
+			m.closeFiles()
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// refused marks an error as one that the caller can mend.
+func refused(err error) error {
+	if err == nil {
+		return nil
+	}
+	return ipc.Errorf(ipc.BadRequest, "%v", err)
+}
+
+func (m *machine) addEngine(cfg *board.Config, req *vmapi.BootReq) (err error) {
+	cfg.Engine, err = openEngine(req.Engine)
+	return err
+}
+
+func (m *machine) addKernel(cfg *board.Config, req *vmapi.BootReq) error {
+	f, err := req.Take(req.Kernel)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	cfg.Kernel, err = image.Open(f, info.Size())
+	return refused(err)
+}
+
+func (m *machine) addInitrd(cfg *board.Config, req *vmapi.BootReq) error {
+	if req.Initrd == 0 {
+		return nil
+	}
+	f, err := req.Take(req.Initrd)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	cfg.Initrd, err = io.ReadAll(io.LimitReader(f, maxInitrd+1))
+	if err == nil && len(cfg.Initrd) > maxInitrd {
+		err = fmt.Errorf("cannot use the initrd: it has more than %d MiB", maxInitrd>>20)
+	}
+	return refused(err)
+}
+
+// addConsoles makes hvc0 and joins one console to the terminal.
+func (m *machine) addConsoles(cfg *board.Config, req *vmapi.BootReq) error {
+	if req.Terminal != 0 {
+		f, err := req.Take(req.Terminal)
+		if err != nil {
+			return err
+		}
+		if m.terminal, err = openTerminal(f); err != nil {
+			return refused(err)
+		}
+		if m.console == vmapi.TTYAMA0 {
+			cfg.UART = m.terminal
+		}
+	}
+	var err error
+	m.hvc0, err = console.New(console.PortOptions{Tap: cfg.Watch.Tap("hvc0", nil)})
+	cfg.Devices = append(cfg.Devices, m.hvc0)
+	return err
+}
+
+// addDisks makes a block device of each image, with a queue for each vCPU.
+func (m *machine) addDisks(cfg *board.Config, req *vmapi.BootReq) error {
+	for i, d := range req.Disks {
+		f, err := req.Take(d.Image)
+		if err != nil {
+			return err
+		}
+		disk, err := file.New(f)
+		if err != nil {
+			f.Close()
+			return refused(err)
+		}
+		m.disks = append(m.disks, disk)
+		name := "vd" + string(rune('a'+i))
+		dev, err := blk.New(disk, blk.Options{
+			ReadOnly: d.ReadOnly, Serial: name, Queues: min(cfg.CPUs, virtio.MaxQueues),
+			Failed: func(op string, err error) { log.Printf("%s: the host failed to %s: %v", name, op, err) },
+		})
+		if err != nil {
+			return refused(err)
+		}
+		cfg.Devices = append(cfg.Devices, dev)
+	}
+	return nil
+}
+
+func (m *machine) addRandom(cfg *board.Config, _ *vmapi.BootReq) error {
+	cfg.Devices = append(cfg.Devices, rng.New(nil))
+	return nil
+}
+
+func (m *machine) addBoard(cfg *board.Config, _ *vmapi.BootReq) (err error) {
+	m.board, err = board.New(*cfg)
+	return refused(err)
+}
+
+// run runs the guest to its end, and closes everything. It ends early with ctx.
+func (m *machine) run(ctx context.Context) {
+	defer close(m.done)
+	var joined sync.WaitGroup
+	m.join(&joined)
+	outcome, err := m.board.Run(ctx)
+	m.hvc0.Close() // its reader ends when all is read
+	joined.Wait()
+	if err == nil {
+		m.end = m.ending(outcome)
+	}
+	m.err = err
+	m.closeFiles()
+	m.typing.Wait()
+	m.board.Close()
+}
+
+// join connects the terminal to its console. Output is joined: all of it must be
+// out before the terminal closes. Input ends when the terminal is closed.
+func (m *machine) join(joined *sync.WaitGroup) {
+	if m.terminal == nil {
+		return
+	}
+	enter := m.board.UARTInput
+	if m.console == vmapi.HVC0 {
+		port := m.hvc0.Port(0)
+		screen := port.Attach(console.AttachOptions{History: true, Wait: true})
+		joined.Go(func() {
+			defer screen.Close()
+			io.Copy(m.terminal, screen)
+		})
+		enter = func(p []byte) error {
+			_, err := port.Write(p)
+			return err
+		}
+	}
+	m.typing.Go(func() { typeIn(m.terminal, enter) })
+}
+
+// closeFiles closes what newMachine opened.
+func (m *machine) closeFiles() {
+	if m.terminal != nil {
+		m.terminal.Close()
+	}
+	for _, d := range m.disks {
+		d.Close()
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/hv/board"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+// A vm is the one machine of this process and its handlers.
+type vm struct {
+	ctx    context.Context // ends when the process should
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	machine *machine // nil until Boot has succeeded
+	taken   bool     // a Boot is under way or has succeeded
+}
+
+func newVM() *vm {
+	v := new(vm)
+	v.ctx, v.cancel = context.WithCancel(context.Background())
+	return v
+}
+
+// boot serves vmapi.Boot.
+func (v *vm) boot(_ context.Context, req *vmapi.BootReq) (*vmapi.BootResp, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.taken {
+		return nil, ipc.Errorf(ipc.WrongState, "cannot boot: this process holds a VM already")
+	}
+	m, err := newMachine(req)
+	if err != nil {
+		return nil, err
+	}
+	v.machine, v.taken = m, true
+	go m.run(v.ctx)
+	return &vmapi.BootResp{DTB: m.board.FDT()}, nil
+}
+
+// booted is the machine, or an error before Boot.
+func (v *vm) booted() (*machine, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.machine == nil {
+		return nil, ipc.Errorf(ipc.WrongState, "cannot do this before the machine has booted")
+	}
+	return v.machine, nil
+}
+
+// wait serves vmapi.Wait.
+func (v *vm) wait(ctx context.Context, _ *vmapi.WaitReq) (*vmapi.WaitResp, error) {
+	m, err := v.booted()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-m.done:
+		return m.end, m.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// stop serves vmapi.Stop.
+func (v *vm) stop(context.Context, *vmapi.StopReq) (*vmapi.StopResp, error) {
+	m, err := v.booted()
+	if err != nil {
+		return nil, err
+	}
+	m.board.Stop("asked to")
+	return &vmapi.StopResp{}, nil
+}
+
+// stats serves vmapi.Stats.
+func (v *vm) stats(context.Context, *vmapi.StatsReq) (*vmapi.StatsResp, error) {
+	m, err := v.booted()
+	if err != nil {
+		return nil, err
+	}
+	return &vmapi.StatsResp{Stats: m.counters(m.board.Stats())}, nil
+}
+
+// close stops the machine and waits for it.
+func (v *vm) close() {
+	v.cancel()
+	if m, err := v.booted(); err == nil {
+		<-m.done
+	}
+}
+
+var outcomes = map[board.Kind]vmapi.Outcome{
+	board.PowerOff: vmapi.PowerOff, board.Reset: vmapi.Reset, board.Panic: vmapi.Panic,
+	board.Fault: vmapi.Fault, board.Stopped: vmapi.Stopped,
+}
+
+// ending is an outcome as it crosses the wire.
+func (m *machine) ending(o *board.Outcome) *vmapi.WaitResp {
+	end := &vmapi.WaitResp{
+		Outcome: outcomes[o.Kind], Message: o.Message, MemorySHA256: o.MemorySHA256,
+		LastLines: strings.Join(o.Console, "\n"), Stats: m.counters(o.Stats),
+	}
+	if o.Kind == board.Panic || o.Kind == board.Fault {
+		for _, cpu := range o.CPUs {
+			end.Registers += cpu.String()
+		}
+	}
+	return end
+}
+
+// counters are the board's statistics as they cross the wire.
+func (m *machine) counters(s board.Stats) vmapi.Counters {
+	c := vmapi.Counters{
+		Instructions: s.Instructions, Exits: s.Exits, Devices: map[string]uint64{},
+		GuestSeconds: s.Guest.Seconds(), HostSeconds: time.Since(m.started).Seconds(), CPUSeconds: cpuTime().Seconds(),
+	}
+	for _, d := range s.Devices {
+		c.Devices[fmt.Sprintf("%s@%x", d.Name, d.Base)] = d.Reads + d.Writes
+	}
+	return c
+}
+
+// cpuTime is what all threads of this process have used.
+func cpuTime() time.Duration {
+	var ru syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &ru) != nil {
+		return 0
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}
