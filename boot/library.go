@@ -162,7 +162,7 @@ func (l *Library) Remove(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if st.Selected == id {
+	if id != "" && st.Selected == id {
 		return fmt.Errorf("cannot remove %s: %w: a rollback selected it; fetch a newer one first", id, ErrInUse)
 	}
 	removed := false

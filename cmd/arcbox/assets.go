@@ -159,7 +159,7 @@ func fetchAssets(ctx context.Context, f *fetchFlags, source string, out, progres
 func runFetch(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, flavour, source string) (*assets.Asset, bool, error) {
 	switch {
 	case source == "":
-		builder, err := newBuilder(flavour)
+		builder, err := newBuilder(lib, flavour)
 		if err != nil {
 			return nil, false, err
 		}
