@@ -10,7 +10,7 @@ import (
 
 // index is which operation of b i is, not counting the lead-in.
 func (b *Block) index(i *isa.Op) uint {
-	return uint((uintptr(unsafe.Pointer(i)) - uintptr(unsafe.Pointer(b.lead)))/unsafe.Sizeof(isa.Op{})) - 1
+	return uint((uintptr(unsafe.Pointer(i))-uintptr(unsafe.Pointer(b.lead)))/unsafe.Sizeof(isa.Op{})) - 1
 }
 
 // codeWords gives the guest memory of the page at pa, or nil if the guest may

@@ -11,12 +11,15 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa/table"
 )
 
+// files are what is generated, by path from hv/soft/internal/isa.
+var files = map[string]func([]table.Group) ([]byte, error){
+	"ops_gen.go":                opsFile,
+	"../exec/run_gen_unsafe.go": runFile,
+}
+
 func main() {
 	log.SetFlags(0)
-	for name, text := range map[string]func([]table.Group) ([]byte, error){
-		"ops_gen.go":                opsFile,
-		"../exec/run_gen_unsafe.go": runFile,
-	} {
+	for name, text := range files {
 		b, err := text(table.All())
 		if err != nil {
 			log.Fatal(fmt.Errorf("cannot generate %s: %w", name, err))
