@@ -29,11 +29,13 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 type apt struct {
 	dir  string
 	lock *os.File
+	web  *downloader
 }
 
 // A deb is one package file as apt's signed index describes it.
 type deb struct {
 	Name, Version string
+	URL           string
 	File          string // its base name
 	Size          int64
 	SHA256        string // lower-case hexadecimal
@@ -50,9 +52,10 @@ func openApt(ctx context.Context, dir, suite string) (*apt, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &apt{dir, lock}
+	proxies := hostProxies(ctx)
+	a := &apt{dir, lock, newDownloader(proxies)}
 	for name, text := range map[string]string{
-		"apt.conf":         aptConf(dir) + hostProxies(ctx),
+		"apt.conf":         aptConf(dir) + proxies,
 		"etc/sources.list": sources(suite),
 		"state/status":     "",
 	} {
@@ -138,10 +141,11 @@ func hostProxies(ctx context.Context) string {
 
 var proxyLine = regexp.MustCompile(`^Acquire::https?::[Pp]roxy(-Auto-Detect)?(::[^ ]+)? "`)
 
-// run runs a tool of apt on our configuration, in a directory below a.dir.
-func (a *apt) run(ctx context.Context, dir, tool string, args ...string) ([]byte, error) {
+// run runs a tool of apt on our configuration, in a directory of its own: apt-get
+// says nothing of what is in its working directory already.
+func (a *apt) run(ctx context.Context, tool string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, tool, args...)
-	cmd.Dir = filepath.Join(a.dir, dir)
+	cmd.Dir = filepath.Join(a.dir, "cache")
 	cmd.Env = append(os.Environ(), "APT_CONFIG="+filepath.Join(a.dir, "apt.conf"), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
 	cmd.WaitDelay = 5 * time.Second
 	var stderr bytes.Buffer
@@ -174,7 +178,7 @@ func (a *apt) update(ctx context.Context, age time.Duration, say progress) error
 		return nil
 	}
 	say("reading Debian's package lists")
-	if _, e := a.run(ctx, "cache", "apt-get", "-qq", "update"); e != nil {
+	if _, e := a.run(ctx, "apt-get", "-qq", "update"); e != nil {
 		if err != nil {
 			return e
 		}
@@ -206,10 +210,9 @@ func (a *apt) resolveAndFetch(ctx context.Context, say progress, names []string)
 	return debs, a.fetch(ctx, debs, say)
 }
 
-// resolve finds the newest packages of these names, in this order. apt says
-// nothing of a file that is in its working directory already, hence another one.
+// resolve finds the newest packages of these names, in this order.
 func (a *apt) resolve(ctx context.Context, names ...string) ([]deb, error) {
-	out, err := a.run(ctx, "cache", "apt-get", append([]string{"-qq", "--print-uris", "download"}, names...)...)
+	out, err := a.run(ctx, "apt-get", append([]string{"-qq", "--print-uris", "download"}, names...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -233,23 +236,23 @@ func (a *apt) resolve(ctx context.Context, names ...string) ([]deb, error) {
 }
 
 // uriLine is a line of --print-uris: 'URI' FILE SIZE SHA256:DIGEST
-var uriLine = regexp.MustCompile(`^'[^' ]+' (([a-z0-9][a-z0-9+.-]+)_([A-Za-z0-9%.+~-]+)_(?:arm64|all)\.deb) ([0-9]{1,12}) SHA256:([0-9a-f]{64})\n?$`)
+var uriLine = regexp.MustCompile(`^'(https?://[^' ]+)' (([a-z0-9][a-z0-9+.-]+)_([A-Za-z0-9%.+~-]+)_(?:arm64|all)\.deb) ([0-9]{1,12}) SHA256:([0-9a-f]{64})\n?$`)
 
 func parseURI(line string) (deb, error) {
 	m := uriLine.FindStringSubmatch(line)
 	if m == nil {
 		return deb{}, fmt.Errorf("cannot understand apt-get --print-uris: %q", line)
 	}
-	size, err := strconv.ParseInt(m[4], 10, 64)
+	size, err := strconv.ParseInt(m[5], 10, 64)
 	if err != nil {
 		return deb{}, err
 	}
-	return deb{Name: m[2], Version: strings.ReplaceAll(m[3], "%3a", ":"), File: m[1], Size: size, SHA256: m[5]}, nil
+	return deb{Name: m[3], Version: strings.ReplaceAll(m[4], "%3a", ":"), URL: m[1], File: m[2], Size: size, SHA256: m[6]}, nil
 }
 
 // kernelPackage is the package that a kernel meta-package depends on.
 func (a *apt) kernelPackage(ctx context.Context, meta string) (string, error) {
-	out, err := a.run(ctx, "cache", "apt-cache", "depends", "--important", meta)
+	out, err := a.run(ctx, "apt-cache", "depends", "--important", meta)
 	if err != nil {
 		return "", err
 	}
@@ -261,10 +264,10 @@ func (a *apt) kernelPackage(ctx context.Context, meta string) (string, error) {
 	return "", fmt.Errorf("cannot find the kernel behind %s", meta)
 }
 
-// fetch downloads the debs that are not here yet and verifies all. apt resumes
-// what it left half done; a file that is here but wrong is fetched again.
+// fetch downloads the debs that are not here yet and verifies all. What an
+// interrupted fetch left is kept; a file that is wrong is fetched again.
 func (a *apt) fetch(ctx context.Context, debs []deb, say progress) error {
-	var missing []string
+	var missing []deb
 	var size int64
 	for _, d := range debs {
 		err := a.verify(d)
@@ -273,24 +276,35 @@ func (a *apt) fetch(ctx context.Context, debs []deb, say progress) error {
 		}
 		if !errors.Is(err, os.ErrNotExist) {
 			say("fetching %s again: %v", d.Name, err)
-			if err := os.Remove(a.path(d)); err != nil {
-				return fmt.Errorf("cannot repair %s: %w", d.File, err)
-			}
 		}
-		missing = append(missing, d.Name)
+		missing = append(missing, d)
 		size += d.Size
 	}
 	if len(missing) == 0 {
 		return nil
 	}
 	say("downloading %d packages, %.1f MB", len(missing), float64(size)/1e6)
-	if _, err := a.run(ctx, "debs", "apt-get", append([]string{"-qq", "download"}, missing...)...); err != nil {
-		return err
-	}
-	for _, d := range debs {
-		if err := a.verify(d); err != nil {
+	for _, d := range missing {
+		if err := a.download(ctx, d, say); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// download fetches one deb. apt-get download would do, but begins again at the
+// first byte after an interruption.
+func (a *apt) download(ctx context.Context, d deb, say progress) error {
+	part := filepath.Join(a.dir, "debs/partial", d.File)
+	if err := a.web.fetch(ctx, d.URL, part, d.Size, say); err != nil {
+		return err
+	}
+	if err := verifyFile(part, d); err != nil {
+		os.Remove(part) // so that the next try begins anew
+		return fmt.Errorf("cannot use what %s sent: %w", d.URL, err)
+	}
+	if err := os.Rename(part, a.path(d)); err != nil {
+		return fmt.Errorf("cannot keep %s: %w", d.File, err)
 	}
 	return nil
 }
@@ -299,8 +313,10 @@ func (a *apt) fetch(ctx context.Context, debs []deb, say progress) error {
 func (a *apt) path(d deb) string { return filepath.Join(a.dir, "debs", d.File) }
 
 // verify compares a deb on disk with what the signed index says of it.
-func (a *apt) verify(d deb) error {
-	f, err := os.Open(a.path(d))
+func (a *apt) verify(d deb) error { return verifyFile(a.path(d), d) }
+
+func verifyFile(path string, d deb) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("cannot verify %s: %w", d.File, err)
 	}

@@ -25,7 +25,9 @@ func TestParseURI(t *testing.T) {
 	sum := strings.Repeat("0f", 32)
 	got, err := parseURI("'http://deb.debian.org/debian/pool/main/b/busybox/busybox-static_1.35.0-4%2bb1_arm64.deb' " +
 		"busybox-static_1%3a1.35.0-4+b1_arm64.deb 822236 SHA256:" + sum + "\n")
-	want := deb{Name: "busybox-static", Version: "1:1.35.0-4+b1", File: "busybox-static_1%3a1.35.0-4+b1_arm64.deb", Size: 822236, SHA256: sum}
+	want := deb{Name: "busybox-static", Version: "1:1.35.0-4+b1",
+		URL:  "http://deb.debian.org/debian/pool/main/b/busybox/busybox-static_1.35.0-4%2bb1_arm64.deb",
+		File: "busybox-static_1%3a1.35.0-4+b1_arm64.deb", Size: 822236, SHA256: sum}
 	if err != nil || got != want {
 		t.Errorf("parseURI = %+v, %v; want %+v", got, err, want)
 	}
@@ -39,6 +41,7 @@ func TestParseURIRefuses(t *testing.T) {
 		"a weak digest":        "'http://x/a' a0_1_arm64.deb 1 MD5Sum:00",
 		"no size":              "'http://x/a' a0_1_arm64.deb" + sum,
 		"a huge size":          "'http://x/a' a0_1_arm64.deb 1234567890123" + sum,
+		"a local file":         "'file:/etc/passwd' a0_1_arm64.deb 1" + sum,
 		"something after it":   "'http://x/a' a0_1_arm64.deb 1" + sum + " x",
 	} {
 		if d, err := parseURI(line); err == nil {
