@@ -33,6 +33,7 @@ type want struct {
 	tlb   *cpu.TLB
 	write bool
 	align uint64 // fault unless va is a multiple; 1 for none
+	unit  uint64 // what Device memory wants va to be a multiple of; 0 for the whole access
 	iss   uint64 // added to the syndrome
 	value uint64 // what a store that leaves as MMIO writes
 }
@@ -60,7 +61,11 @@ func (c *Core) at(va, n uint64, w want) (unsafe.Pointer, bool) {
 		}
 		return nil, false
 	}
-	if r.Device && va&(n-1) != 0 {
+	unit := w.unit
+	if unit == 0 {
+		unit = n
+	}
+	if r.Device && va&(unit-1) != 0 {
 		c.dataAbort(va, arm64.FSCAlignment|w.iss, w.write)
 		return nil, false
 	}
@@ -225,12 +230,12 @@ func (c *Core) loadPair(va, n uint64) (x, y uint64, ok bool) {
 //
 //go:noinline
 func (c *Core) storePair(va, x, y, n uint64) bool {
-	return c.storeable(va, 2*n) && c.storeTo(va, x, n, c.TLB) && c.storeTo(va+n, y, n, c.TLB)
+	return c.storeable(va, 2*n, n) && c.storeTo(va, x, n, c.TLB) && c.storeTo(va+n, y, n, c.TLB)
 }
 
-// storeable checks that n bytes can be stored.
-func (c *Core) storeable(va, n uint64) bool {
-	_, ok := c.spanAt(va, n, want{tlb: c.TLB, write: true, align: 1})
+// storeable checks that n bytes, in units of unit bytes, can be stored.
+func (c *Core) storeable(va, n, unit uint64) bool {
+	_, ok := c.spanAt(va, n, want{tlb: c.TLB, write: true, align: 1, unit: unit})
 	return ok
 }
 

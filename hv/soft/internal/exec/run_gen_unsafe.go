@@ -3477,7 +3477,7 @@ top:
 					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
 					*(*[2]uint64)(q) = c.V[i.Rd]
 					*(*[2]uint64)(unsafe.Add(q, 16)) = c.V[i.Ra]
-				} else if !c.storeable(p, 32) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
+				} else if !c.storeable(p, 32, 16) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
 					goto fault
 				}
 			}
@@ -3489,7 +3489,7 @@ top:
 					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
 					*(*[2]uint64)(q) = c.V[i.Rd]
 					*(*[2]uint64)(unsafe.Add(q, 16)) = c.V[i.Ra]
-				} else if !c.storeable(p, 32) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
+				} else if !c.storeable(p, 32, 16) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
 					goto fault
 				}
 				c.X[i.Rn] = p
@@ -3502,7 +3502,7 @@ top:
 					q := unsafe.Add(unsafe.Pointer(nil), e.Off+p)
 					*(*[2]uint64)(q) = c.V[i.Rd]
 					*(*[2]uint64)(unsafe.Add(q, 16)) = c.V[i.Ra]
-				} else if !c.storeable(p, 32) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
+				} else if !c.storeable(p, 32, 16) || !c.storePair(p, c.V[i.Rd][0], c.V[i.Rd][1], 8) || !c.storePair(p+16, c.V[i.Ra][0], c.V[i.Ra][1], 8) {
 					goto fault
 				}
 				c.X[i.Rn] = p + i.Imm

@@ -65,7 +65,7 @@ const (
 
 	loadQPairText = `{ p := @ADDR; ` + entry + `; var v, w [2]uint64; if ` + hit + ` { q := ` + hostAt + `; v = *(*[2]uint64)(q); w = *(*[2]uint64)(unsafe.Add(q, 16)) } else { x, y, ok := c.loadPair(p, 8); if !ok { $FAULT }; v = [2]uint64{x, y}; x, y, ok = c.loadPair(p+16, 8); if !ok { $FAULT }; w = [2]uint64{x, y} }; $vd = v; $va = w; @BACK }`
 
-	storeQPairText = `{ p := @ADDR; ` + entry + `; if ` + hit + ` { q := ` + hostAt + `; *(*[2]uint64)(q) = $vd; *(*[2]uint64)(unsafe.Add(q, 16)) = $va } else if !c.storeable(p, 32) || !c.storePair(p, $vd[0], $vd[1], 8) || !c.storePair(p+16, $va[0], $va[1], 8) { $FAULT }; @BACK }`
+	storeQPairText = `{ p := @ADDR; ` + entry + `; if ` + hit + ` { q := ` + hostAt + `; *(*[2]uint64)(q) = $vd; *(*[2]uint64)(unsafe.Add(q, 16)) = $va } else if !c.storeable(p, 32, 16) || !c.storePair(p, $vd[0], $vd[1], 8) || !c.storePair(p+16, $va[0], $va[1], 8) { $FAULT }; @BACK }`
 )
 
 // An access is a text with what it needs.
