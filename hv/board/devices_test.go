@@ -167,10 +167,12 @@ func TestRTC(t *testing.T) {
 		r.Write(rtcIMSC, 4, 1)
 		r.Write(rtcMR, 4, 1010)
 		time.Sleep(4900 * time.Millisecond)
+		synctest.Wait()
 		if line {
 			t.Error("the alarm rang early")
 		}
 		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
 		if !line || r.Read(rtcMIS, 4) != 1 {
 			t.Error("the alarm did not ring")
 		}
