@@ -252,8 +252,8 @@ const (
 	// runs again after Protect.
 	Denied ExitKind = 10
 	// Fault: nobody can handle this: an instruction fetched from outside
-	// mapped memory, or an access to it that has no syndrome (ISV=0). PC is on
-	// the instruction; entering again would loop.
+	// mapped memory or from memory without Exec, or an access to it that has
+	// no syndrome (ISV=0). PC is on the instruction; entering again would loop.
 	Fault ExitKind = 11
 )
 

@@ -112,7 +112,7 @@ func timeIsInstructions(m *machine) {
 }
 
 // ticks converts nanoseconds to counter ticks, rounded down.
-func (m *machine) ticks(ns uint64) uint64 { return ns * (m.vm.CounterFreq() / 1_000_000) / 1000 }
+func (m *machine) ticks(ns uint64) uint64 { return ns * (m.vm.CounterFreq() / 10_000) / 100_000 }
 
 func skipMovesTime(m *machine) {
 	m, cpu := m.counted(m.T)

@@ -124,14 +124,17 @@ var classes = []class{
 	{name: "pmull", value: 0x0e20e000, mask: 0xbf20fc00},
 	{name: "sha-three", value: 0x5e000000, mask: 0xffe08c00},
 	{name: "sha-two", value: 0x5e280800, mask: 0xffffcc00},
+	{name: "sha512-three", value: 0xce608000, mask: 0xffe0f000, cpu: MaxCPU},
+	{name: "sha512-two", value: 0xcec08000, mask: 0xfffffc00, cpu: MaxCPU},
 	// FEAT_LSE.
 	{name: "lse", value: 0x38200000, mask: 0x3f200c00, fix: atomic, cpu: LSECPU},
 	{name: "lse-cas", value: 0x08a07c00, mask: 0x3fa07c00, fix: exclusive, cpu: LSECPU},
 	{name: "lse-casp", value: 0x08207c00, mask: 0xbfa07c00, fix: exclusive, cpu: LSECPU},
 }
 
-// withLSE are classes that mean the same on LSECPU, to surround atomics.
-var withLSE = map[string]bool{
+// everywhere are classes that mean the same on every model, to surround what
+// only some have.
+var everywhere = map[string]bool{
 	"add-sub-imm": true, "logical-shifted": true, "add-sub-shifted": true, "bitfield-64": true,
 	"move-wide": true, "unscaled": true, "pair-offset": true, "exclusive": true,
 }
@@ -243,37 +246,38 @@ func (c *class) likely(r *rand.Rand, at int) uint32 {
 	return w
 }
 
-// Generator makes vectors of the classes whose names match.
+// A Generator makes vectors of the classes whose names match.
 type Generator struct {
 	r    *rand.Rand
-	base []*class
-	lse  []*class
+	base []*class            // of BaseCPU
+	more map[string][]*class // of other models
 }
 
 // NewGenerator makes the same vectors for the same seed. match says which
 // classes to use; nil means all.
 func NewGenerator(seed uint64, match func(name string) bool) *Generator {
-	g := &Generator{r: rand.New(rand.NewPCG(seed, 0x6f7261636c65))}
+	g := &Generator{r: rand.New(rand.NewPCG(seed, 0x6f7261636c65)), more: map[string][]*class{}}
 	for i := range classes {
 		c := &classes[i]
-		if match != nil && !match(c.name) {
-			continue
-		}
-		if c.cpu == LSECPU {
-			g.lse = append(g.lse, c)
-		} else {
+		switch {
+		case match != nil && !match(c.name):
+		case c.cpu == "":
 			g.base = append(g.base, c)
+		default:
+			g.more[c.cpu] = append(g.more[c.cpu], c)
 		}
 	}
 	return g
 }
 
 // Batch makes n vectors for one CPU model, in slots 0 to n-1: mostly the base
-// model, now and then (or when no other class was chosen) the one with LSE.
+// model, now and then (or when no other class was chosen) one of the others.
 func (g *Generator) Batch(n int) []*Vector {
 	pool, cpu := g.base, BaseCPU
-	if len(g.lse) > 0 && (len(g.base) == 0 || g.r.IntN(12) == 0) {
-		pool, cpu = g.lsePool(), LSECPU
+	for _, other := range []string{LSECPU, MaxCPU} {
+		if own := g.more[other]; len(own) > 0 && (len(pool) == 0 || g.r.IntN(12) == 0) {
+			pool, cpu = g.surround(own), other
+		}
 	}
 	if len(pool) == 0 {
 		return nil
@@ -285,11 +289,12 @@ func (g *Generator) Batch(n int) []*Vector {
 	return vs
 }
 
-// lsePool is the atomics, three times, and what may stand around them.
-func (g *Generator) lsePool() []*class {
-	pool := append(append(append([]*class{}, g.lse...), g.lse...), g.lse...)
+// surround is the classes of another model, three times, and what may stand
+// around them.
+func (g *Generator) surround(own []*class) []*class {
+	pool := append(append(append([]*class{}, own...), own...), own...)
 	for _, c := range g.base {
-		if withLSE[c.name] {
+		if everywhere[c.name] {
 			pool = append(pool, c)
 		}
 	}

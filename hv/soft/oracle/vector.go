@@ -14,8 +14,8 @@
 // QEMU's CPU model per vector is Vector.CPU: what that model offers and the
 // engine does not would be a difference, so most vectors run on cortex-a72
 // (Armv8.0 with CRC32, AES, SHA-1 and SHA-256) where all else is undefined on
-// both sides, and atomics (FEAT_LSE) on neoverse-n1. Known deviations of QEMU
-// are in deviation.go.
+// both sides, atomics (FEAT_LSE) on neoverse-n1 and SHA-512 on max. Known
+// deviations of QEMU are in deviation.go.
 package oracle
 
 import (
@@ -40,6 +40,7 @@ const (
 const (
 	BaseCPU = "cortex-a72"
 	LSECPU  = "neoverse-n1"
+	MaxCPU  = "max,sve=off,sme=off" // with SVE, signal frames hold V in another form
 )
 
 // Registers are the state of EL0 that vectors set and results hold.

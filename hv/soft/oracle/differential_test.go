@@ -1,0 +1,161 @@
+package oracle
+
+import (
+	"fmt"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/hv"
+	"github.com/arcboxlabs/arcbox-go/hv/soft"
+)
+
+// Environment of a soak run, see docs/soak.md: how long (a time.Duration), which
+// seed to start from, and which classes (comma separated).
+const (
+	envSoak    = "ARCBOX_SOAK"
+	envSeed    = "ARCBOX_SOAK_SEED"
+	envClasses = "ARCBOX_SOAK_CLASSES"
+)
+
+// machine is the software engine with the oracle's memory map, on the test's
+// goroutine.
+func machine(t testing.TB, faults *hv.Faults) *Machine {
+	t.Helper()
+	runtime.LockOSThread()
+	m, err := NewMachine(soft.New(), faults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+		runtime.UnlockOSThread()
+	})
+	return m
+}
+
+// report minimizes a difference and says it as a case that can be kept.
+func report(t *testing.T, m *Machine, q *QEMU, d Difference) {
+	t.Helper()
+	small, err := Minimize(m, q, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Case{Comment: assembly(small.Vector.Words), Vector: *small.Vector, Want: small.Want}
+	text := c.Format()
+	t.Errorf("%s%s", assembly(small.Vector.Words), small.String())
+	if dir := os.Getenv("ARCBOX_SOAK_FOUND"); dir != "" {
+		h := fnv.New32a()
+		h.Write([]byte(text))
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%08x.txt", h.Sum32())), []byte(text), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestEveryClassAgreesWithQEMU runs some vectors of each class.
+func TestEveryClassAgreesWithQEMU(t *testing.T) {
+	q, m := qemu(t), machine(t, nil)
+	n := 150
+	if testing.Short() {
+		n = 40
+	}
+	for i := range classes {
+		name := classes[i].name
+		t.Run(name, func(t *testing.T) {
+			g := NewGenerator(uint64(i), func(s string) bool { return s == name })
+			compare(t, m, q, g.Batch(n))
+		})
+	}
+}
+
+// compare reports the first few differences of a batch.
+func compare(t *testing.T, m *Machine, q *QEMU, vs []*Vector) {
+	t.Helper()
+	diffs, err := Compare(m, q, vs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range diffs {
+		if i == 3 {
+			t.Errorf("and %d more differences of %d vectors", len(diffs)-i, len(vs))
+			return
+		}
+		report(t, m, q, d)
+	}
+}
+
+// TestMixedSequencesAgreeWithQEMU mixes all classes; with ARCBOX_SOAK it goes on
+// for so long.
+func TestMixedSequencesAgreeWithQEMU(t *testing.T) {
+	q, m := qemu(t), machine(t, nil)
+	seed, _ := strconv.ParseUint(os.Getenv(envSeed), 0, 64)
+	var match func(string) bool
+	if names := os.Getenv(envClasses); names != "" {
+		match = func(s string) bool { return strings.Contains(","+names+",", ","+s+",") }
+	}
+	soak, _ := time.ParseDuration(os.Getenv(envSoak))
+	g, end, batches := NewGenerator(seed, match), time.Now().Add(soak), 2
+	for n := 0; n < batches || time.Now().Before(end); n++ {
+		compare(t, m, q, g.Batch(2000))
+		if t.Failed() {
+			t.Fatalf("seed %d, batch %d", seed, n)
+		}
+	}
+}
+
+// TestAllowedFaultsChangeNoResult runs the same vectors with blocks of one
+// instruction and with translations dropped at every block.
+func TestAllowedFaultsChangeNoResult(t *testing.T) {
+	plain := machine(t, nil)
+	for name, faults := range map[string]hv.Faults{
+		"single steps": {SingleStepBlock: true},
+		"flushes":      {FlushTLBEvery: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := machine(t, &faults)
+			diffs, err := Compare(m, plain, NewGenerator(11, nil).Batch(1000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range diffs[:min(3, len(diffs))] {
+				t.Errorf("%s%s", assembly(d.Vector.Words), d.String())
+			}
+		})
+	}
+}
+
+// TestWhatWasFoundStaysFixed runs the cases of testdata/found.
+func TestWhatWasFoundStaysFixed(t *testing.T) {
+	m := machine(t, nil)
+	files, err := filepath.Glob("testdata/found/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := ParseCase(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := m.Run([]*Vector{&c.Vector})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := (Difference{&c.Vector, got[0], c.Want}); got[0] != c.Want {
+				t.Errorf("%s%s", c.Comment, d.String())
+			}
+		})
+	}
+}
