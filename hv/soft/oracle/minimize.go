@@ -43,6 +43,15 @@ func smallerThan(v *Vector) []*Vector {
 	if v.Mem != [WindowSize]byte{} {
 		try(func(c *Vector) { c.Mem = [WindowSize]byte{} })
 	}
+	if v.Regs.X != [31]uint64{} {
+		try(func(c *Vector) { c.Regs.X = [31]uint64{} })
+		try(func(c *Vector) { clear(c.Regs.X[:regCode]) })
+	}
+	if v.Regs.V != [64]uint64{} {
+		try(func(c *Vector) { c.Regs.V = [64]uint64{} })
+		try(func(c *Vector) { clear(c.Regs.V[:32]) })
+		try(func(c *Vector) { clear(c.Regs.V[32:]) })
+	}
 	zero := func(get func(r *Registers) *uint64) {
 		if *get(&v.Regs) != 0 {
 			try(func(c *Vector) { *get(&c.Regs) = 0 })
