@@ -27,14 +27,15 @@ const (
 	codeSize      = MaxBatch * CodeStride
 )
 
-// Descriptor and register values (Arm ARM D8.3, D19.2).
+// Descriptor and register values (Arm ARM D8.3, D19.2). SCTLR_EL1.SA0 is off:
+// QEMU's user mode does not check SP's alignment.
 const (
 	descTable = 3
 	descBlock = 1 | 3<<8 | 1<<10                // normal, inner shareable, accessed, EL1 only
 	descPage  = 3 | 3<<8 | 1<<10 | 1<<6 | 1<<53 // also EL0, not executable at EL1
 	descUXN   = 1 << 54
 	tcr       = 1<<37 | 1<<32 | 1<<23 | 3<<12 | 1<<10 | 1<<8 | 25 // TBI0, 36 bits, TTBR1 off, write-back, T0SZ 25
-	sctlr     = 0x30d0_0800 | 1<<0 | 1<<2 | 1<<4 | 1<<12 | 1<<14 | 1<<15 | 1<<16 | 1<<18 | 1<<26
+	sctlr     = 0x30d0_0800 | 1<<0 | 1<<2 | 1<<12 | 1<<14 | 1<<15 | 1<<16 | 1<<18 | 1<<26
 )
 
 // A Machine runs vectors at EL0 of one vCPU. It belongs to the goroutine that

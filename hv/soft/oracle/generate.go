@@ -67,14 +67,14 @@ var classes = []class{
 	{name: "nzcv", value: 0xd51b4200, mask: 0xffdfffe0},
 	// Loads and stores.
 	{name: "load-literal", value: 0x18000000, mask: 0x3b000000, fix: literal},
-	{name: "pair-no-allocate", value: 0x28000000, mask: 0x3b800000, fix: rnBase},
-	{name: "pair-post", value: 0x28800000, mask: 0x3b800000, fix: rnBase},
-	{name: "pair-offset", value: 0x29000000, mask: 0x3b800000, fix: rnBase},
-	{name: "pair-pre", value: 0x29800000, mask: 0x3b800000, fix: rnBase},
+	{name: "pair-no-allocate", value: 0x28000000, mask: 0x3b800000, fix: distinct},
+	{name: "pair-post", value: 0x28800000, mask: 0x3b800000, fix: distinct},
+	{name: "pair-offset", value: 0x29000000, mask: 0x3b800000, fix: distinct},
+	{name: "pair-pre", value: 0x29800000, mask: 0x3b800000, fix: distinct},
 	{name: "unscaled", value: 0x38000000, mask: 0x3b200c00, fix: rnBase},
-	{name: "post-index", value: 0x38000400, mask: 0x3b200c00, fix: rnBase},
+	{name: "post-index", value: 0x38000400, mask: 0x3b200c00, fix: distinct},
 	{name: "unprivileged", value: 0x38000800, mask: 0x3b200c00, fix: rnBase},
-	{name: "pre-index", value: 0x38000c00, mask: 0x3b200c00, fix: rnBase},
+	{name: "pre-index", value: 0x38000c00, mask: 0x3b200c00, fix: distinct},
 	{name: "register-offset", value: 0x38200800, mask: 0x3b200c00, fix: rnBaseRmIndex},
 	{name: "unsigned-offset", value: 0x39000000, mask: 0x3b200000, fix: rnBaseNear},
 	{name: "exclusive", value: 0x08000000, mask: 0x3fa00000, fix: exclusive},
@@ -124,7 +124,7 @@ var classes = []class{
 	{name: "pmull", value: 0x0e20e000, mask: 0xbf20fc00},
 	{name: "sha-three", value: 0x5e000000, mask: 0xffe08c00},
 	{name: "sha-two", value: 0x5e280800, mask: 0xffffcc00},
-	{name: "sha512-three", value: 0xce608000, mask: 0xffe0f000, cpu: MaxCPU},
+	{name: "sha512-three", value: 0xce608000, mask: 0xffe0f000, fix: noRAX1, cpu: MaxCPU},
 	{name: "sha512-two", value: 0xcec08000, mask: 0xfffffc00, cpu: MaxCPU},
 	// FEAT_LSE.
 	{name: "lse", value: 0x38200000, mask: 0x3f200c00, fix: atomic, cpu: LSECPU},
@@ -174,17 +174,65 @@ func rnBaseNear(r *rand.Rand, w uint32, at int) uint32 {
 	return setBits(w, 10, 12, uint32(r.IntN(64)))
 }
 
-// exclusive mostly sets the should-be-one fields Rs and Rt2.
+// distinct keeps apart registers whose sameness the architecture leaves
+// unpredictable: both destinations of a pair, and the base that is written
+// back.
+func distinct(r *rand.Rand, w uint32, at int) uint32 {
+	w = rnBase(r, w, at)
+	if w&31 >= regBase {
+		w = setBits(w, 0, 5, uint32(r.IntN(regCode)))
+	}
+	if w>>27&7 == 5 { // a pair
+		w = setBits(w, 10, 5, (w&31+1+uint32(r.IntN(8)))%regCode)
+	}
+	return w
+}
+
+// exclusive mostly sets the should-be-one fields Rs and Rt2, and keeps status
+// and data registers apart.
 func exclusive(r *rand.Rand, w uint32, at int) uint32 {
 	w = rnBase(r, w, at)
 	if w>>21&1 == 0 && r.IntN(8) != 0 {
 		w = setBits(w, 10, 5, 31)
 	}
-	if w>>22&1 == 1 && w>>21&1 == 0 {
+	if w>>22&1 == 1 && w>>21&1 == 0 && w>>23&1 == 0 {
 		w = setBits(w, 16, 5, 31)
+	}
+	if w>>23&1 == 0 {
+		t := w & 31 % 8
+		w = setBits(w, 0, 5, t)
+		if w>>21&1 == 1 {
+			w = setBits(w, 10, 5, t+8)
+		}
+		if w>>22&1 == 0 {
+			w = setBits(w, 16, 5, t+16)
+		}
 	}
 	return w
 }
+
+// sameSize gives all exclusives of a vector the size of the first: whether one of
+// another size passes the monitor is constrained unpredictable.
+func sameSize(words []uint32) {
+	const sizes = 3<<30 | 1<<21
+	first := -1
+	for i, w := range words {
+		if !isExclusive(w) {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		words[i] = w&^sizes | words[first]&sizes
+		if words[i]>>21&1 == 1 && w>>21&1 == 0 {
+			words[i] = setBits(words[i], 10, 5, w&31+8)
+		}
+	}
+}
+
+// isExclusive says whether w is LDXR, STXR, LDXP, STXP or a form with acquire
+// or release.
+func isExclusive(w uint32) bool { return w&0x3f800000 == 0x08000000 }
 
 // atomic excludes LDAPR, which LSECPU has and Armv8.1 has not.
 func atomic(r *rand.Rand, w uint32, at int) uint32 {
@@ -193,6 +241,14 @@ func atomic(r *rand.Rand, w uint32, at int) uint32 {
 		w = setBits(w, 12, 4, 8) // SWP
 	}
 	return w &^ (1 << 26)
+}
+
+// noRAX1 excludes RAX1, which is of SHA-3 and absent from the engine.
+func noRAX1(_ *rand.Rand, w uint32, _ int) uint32 {
+	if w>>10&3 == 3 {
+		return w &^ (1 << 10)
+	}
+	return w
 }
 
 func rnCode(_ *rand.Rand, w uint32, _ int) uint32 { return setBits(w, 5, 5, regCode) }
@@ -322,6 +378,7 @@ func (g *Generator) vector(slot int, pool []*class, cpu string) *Vector {
 		}
 		v.Words = append(v.Words, c.likely(r, at))
 	}
+	sameSize(v.Words)
 	g.registers(v)
 	for i := 0; i < WindowSize; i += 8 {
 		binary.LittleEndian.PutUint64(v.Mem[i:], lane(r))

@@ -1,5 +1,7 @@
 package oracle
 
+import "slices"
+
 // nop is what the minimizer puts in place of an instruction.
 const nop = 0xd503201f
 
@@ -29,6 +31,9 @@ func smallerThan(v *Vector) []*Vector {
 		c.Words = append([]uint32(nil), v.Words...)
 		c.Slot = len(out)
 		change(&c)
+		if c.Regs == v.Regs && c.Mem == v.Mem && slices.Equal(c.Words, v.Words) {
+			return // nothing was there to leave out, and trying again would not end
+		}
 		c.rebase(v)
 		out = append(out, &c)
 	}
