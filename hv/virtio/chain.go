@@ -29,6 +29,8 @@ type Chain struct {
 	nr, nw  uint64   // bytes in read and in write
 	written uint32
 	segs    [][]byte // what read and write are cut from
+	addrs   []uint64 // guest physical addresses of segs
+	held    bool     // see Hold
 }
 
 // Finish gives the chain back to the driver: n bytes of its writable buffers, from
@@ -39,6 +41,28 @@ func (c *Chain) Finish(n uint32) {
 	}
 	c.done = true
 	c.q.finish(c, n)
+}
+
+// Hold says that the device keeps the chain for when it needs it, as a balloon does with its
+// statistics: a queue with held chains can be at rest.
+func (c *Chain) Hold() {
+	if !c.held && !c.done {
+		c.held = true
+		c.q.taken.Add(-1)
+	}
+}
+
+// EachWritable calls f with the place of each writable buffer in guest physical
+// memory, for devices that are given memory rather than what it holds. It comes before any
+// Write or Tail, and stops at an error.
+func (c *Chain) EachWritable(f func(gpa, n uint64) error) error {
+	first := len(c.segs) - len(c.write)
+	for i, b := range c.write {
+		if err := f(c.addrs[first+i], uint64(len(b))); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ReadLen and WriteLen are how many bytes are left to read, and to write.
@@ -126,7 +150,7 @@ func skip(v [][]byte, k int) [][]byte {
 // ends loops (section 2.7.5.3.1).
 func (c *Chain) load() error {
 	q := c.q
-	c.segs, c.read, c.write = c.segs[:0], nil, nil
+	c.segs, c.addrs, c.read, c.write = c.segs[:0], c.addrs[:0], nil, nil
 	c.nr, c.nw, c.written = 0, 0, 0
 	if c.head >= q.size {
 		return q.bad("the number of a descriptor that its queue does not have")
@@ -188,7 +212,7 @@ func (c *Chain) add(addr uint64, n uint32, write bool, readable *int) error {
 	if err != nil {
 		return c.q.bad("a buffer outside memory")
 	}
-	c.segs = append(c.segs, b)
+	c.segs, c.addrs = append(c.segs, b), append(c.addrs, addr)
 	if write {
 		c.nw += uint64(n)
 	} else {

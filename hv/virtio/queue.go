@@ -241,12 +241,15 @@ func (q *Queue) finish(c *Chain, n uint32) {
 	q.usedIdx++
 	q.publish()
 	wanted := q.wanted()
-	q.free = append(q.free, c)
+	held := c.held
+	q.free = append(q.free, c) // somebody else may have it from here on
 	q.mu.Unlock()
 	if wanted {
 		q.signal()
 	}
-	q.taken.Add(-1)
+	if !held {
+		q.taken.Add(-1)
+	}
 }
 
 // wanted says whether the driver asked to be told of the chain just published.
@@ -264,7 +267,7 @@ func (q *Queue) chain() *Chain {
 	if n := len(q.free); n > 0 {
 		c := q.free[n-1]
 		q.free = q.free[:n-1]
-		c.done = false
+		c.done, c.held = false, false
 		return c
 	}
 	return &Chain{q: q}
