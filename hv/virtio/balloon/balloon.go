@@ -122,22 +122,15 @@ func assign(qs []*virtio.Queue) queues {
 
 // Serve implements virtio.Device.
 func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	q := assign(qs)
-	var wg sync.WaitGroup
-	wg.Go(func() { cancel(d.serveBalloon(ctx, q)) })
+	parts := []func(context.Context) error{func(ctx context.Context) error { return d.serveBalloon(ctx, q) }}
 	if q.stats != nil {
-		ask := make(chan chan<- Stats)
-		d.offer(ask, ctx)
-		defer d.offer(nil, nil)
-		wg.Go(func() { cancel(d.serveStats(ctx, q.stats, ask)) })
+		parts = append(parts, func(ctx context.Context) error { return d.serveStats(ctx, q.stats) })
 	}
 	if q.reports != nil {
-		wg.Go(func() { cancel(d.serveReports(ctx, q.reports)) })
+		parts = append(parts, func(ctx context.Context) error { return d.serveReports(ctx, q.reports) })
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return virtio.Together(ctx, parts...)
 }
 
 // serveBalloon moves pages into the balloon and out of it, on one goroutine: which pages are

@@ -92,7 +92,10 @@ func (d *Device) offer(ask chan chan<- Stats, session context.Context) {
 
 // serveStats holds the driver's one buffer, and gives it back when new figures are
 // wanted: the driver answers with another (section 5.5.6.3).
-func (d *Device) serveStats(ctx context.Context, q *virtio.Queue, ask <-chan chan<- Stats) error {
+func (d *Device) serveStats(ctx context.Context, q *virtio.Queue) error {
+	ask := make(chan chan<- Stats)
+	d.offer(ask, ctx)
+	defer d.offer(nil, nil)
 	var held *virtio.Chain
 	for {
 		q.Park()

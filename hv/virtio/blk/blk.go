@@ -24,7 +24,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -192,23 +191,15 @@ func (d *Device) Resized() {
 
 // Serve implements virtio.Device.
 func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	s := &session{Device: d, commit: newCommit(d)}
-	var wg sync.WaitGroup
-	wg.Go(func() { s.commit.run(ctx) })
+	parts := []func(context.Context) error{s.commit.run}
 	for _, q := range qs {
 		l := &lane{session: s, q: q}
 		for range d.opt.Workers {
-			wg.Go(func() {
-				if err := l.work(ctx); err != nil {
-					cancel(err) // one broken queue stops all
-				}
-			})
+			parts = append(parts, l.work)
 		}
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return virtio.Together(ctx, parts...)
 }
 
 // session is one stretch from DRIVER_OK to reset.

@@ -97,12 +97,12 @@ func (c *commit) add(r request) {
 	}
 }
 
-func (c *commit) run(ctx context.Context) {
+func (c *commit) run(ctx context.Context) error {
 	for {
 		select {
 		case <-c.wake:
 		case <-ctx.Done():
-			return
+			return nil
 		}
 		c.mu.Lock()
 		batch := c.waiting

@@ -14,7 +14,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 )
@@ -99,28 +98,20 @@ func queues(qs []*virtio.Queue, i int) (in, out *virtio.Queue) {
 
 // Serve implements virtio.Device.
 func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	run := func(f func() error) {
-		wg.Go(func() {
-			if err := f(); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	if qs[0].Has(featMultiport) {
+	var parts []func(context.Context) error
+	multiport := qs[0].Has(featMultiport)
+	if multiport {
 		c := &control{Device: d, in: qs[controlIn], out: qs[controlOut], ready: make([]bool, len(d.ports))}
-		run(func() error { return c.serve(ctx) })
+		parts = append(parts, c.serve)
 	}
 	for i, p := range d.ports {
-		if i > 0 && !qs[0].Has(featMultiport) {
+		if i > 0 && !multiport {
 			break
 		}
 		in, out := queues(qs, i)
-		run(func() error { return p.feed(ctx, in) })
-		run(func() error { return p.drain(ctx, out) })
+		parts = append(parts,
+			func(ctx context.Context) error { return p.feed(ctx, in) },
+			func(ctx context.Context) error { return p.drain(ctx, out) })
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return virtio.Together(ctx, parts...)
 }

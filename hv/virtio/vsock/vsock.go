@@ -170,12 +170,11 @@ func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
 		d.settled.Broadcast()
 	})
 	defer stop()
-	var wg sync.WaitGroup
-	wg.Go(func() { cancel(d.listen(ctx, qs[1])) })
-	wg.Go(func() { cancel(d.refill(ctx, qs[0])) })
-	wg.Wait()
+	err := virtio.Together(ctx,
+		func(ctx context.Context) error { return d.listen(ctx, qs[1]) },
+		func(ctx context.Context) error { return d.refill(ctx, qs[0]) })
 	d.detach()
-	return context.Cause(ctx)
+	return err
 }
 
 // detach waits until nobody uses the queue any more, and drops what the driver knew.
