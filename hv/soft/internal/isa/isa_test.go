@@ -68,12 +68,15 @@ func TestEveryOperationIsReached(t *testing.T) {
 	for range 4_000_000 {
 		seen[Decode(r.Uint32(), testPC).Code] = true
 	}
-	for range 1_000_000 { // sparse: one source, scalar floating point, vector reductions
+	for range 1_000_000 { // sparse: one source, scalar floating point, vector reductions, AES and SHA
 		w := r.Uint32()
 		seen[Decode(0x5ac00000|w&0x80003fff, testPC).Code] = true
 		seen[Decode(0x1e204000|w&0x80df83ff, testPC).Code] = true
 		seen[Decode(0x1e200000|w&0x80dfffff, testPC).Code] = true
 		seen[Decode(0x0e300800|w&0x70c1f3ff, testPC).Code] = true
+		seen[Decode(0x4e280800|w&0x1000f3ff, testPC).Code] = true
+		seen[Decode(0x0e200800|w&0x70c1f3ff, testPC).Code] = true
+		seen[Decode(0x0e790800|w&0x7080f3ff, testPC).Code] = true
 	}
 	for w := uint32(0xd5000000); w < 0xd5400000; w += 3 { // system: sparse
 		seen[Decode(w, testPC).Code] = true
