@@ -33,6 +33,7 @@ var (
 // bootFlags are arcbox boot's command line.
 type bootFlags struct {
 	kernel, initrd, dtbOut string
+	asset                  string
 	disks                  []string
 	cmdline                string
 	cpus                   int
@@ -46,23 +47,27 @@ type bootFlags struct {
 func newBoot() *cobra.Command {
 	var f bootFlags
 	cmd := &cobra.Command{
-		Use:   "boot --kernel FILE",
+		Use:   "boot [--kernel FILE]",
 		Short: "Boot a kernel in the foreground, with this terminal as its console",
 		Long: `Boot a kernel in the foreground, with this terminal as its console.
 
 The kernel is an arm64 Image (raw, gzip or EFI zboot), or any flat image that
-follows the arm64 boot protocol. Ctrl-A x leaves.
+follows the arm64 boot protocol. Without --kernel a boot asset is booted, with
+its own initrd, root (as vda, before any --disk) and command line, to whose end
+--cmdline is added; see arcbox assets. Ctrl-A x leaves.
 
 Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 5 the timeout passed, 1 any other error, 2 bad usage.`,
-		Example: `  arcbox boot --kernel Image --initrd initrd.img --cmdline "console=hvc0"
+		Example: `  arcbox boot --disk data.img
+  arcbox boot --kernel Image --initrd initrd.img --cmdline "console=hvc0"
   arcbox boot --kernel Image --disk root.erofs,ro --disk data.img --cmdline "root=/dev/vda console=hvc0"
   arcbox boot --kernel flat.bin --console ttyAMA0 --timeout 10s --json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return boot(cmd.Context(), &f) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.kernel, "kernel", "", "kernel `FILE` (required)")
+	fl.StringVar(&f.kernel, "kernel", "", "kernel `FILE` (default: a boot asset)")
+	fl.StringVar(&f.asset, "asset", "", "boot asset `REF` without --kernel: an ID or a flavour (default: the best there is)")
 	fl.StringVar(&f.initrd, "initrd", "", "initial RAM disk `FILE`")
 	fl.StringVar(&f.dtbOut, "dtb-out", "", "write the device tree that the guest gets to `FILE`")
 	fl.StringArrayVar(&f.disks, "disk", nil, "disk image `FILE[,ro]`; repeat for vdb, vdc, ...")
@@ -79,6 +84,18 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 
 // boot runs one guest from start to end.
 func boot(ctx context.Context, f *bootFlags) error {
+	id := ""
+	switch {
+	case f.kernel != "" && f.asset != "":
+		return usagef("cannot boot both a kernel and an asset: give --kernel or --asset")
+	case f.kernel == "":
+		var release func() error
+		var err error
+		if id, release, err = f.useAsset(); err != nil {
+			return err
+		}
+		defer release()
+	}
 	req, err := f.request()
 	defer req.Close()
 	if err != nil {
@@ -127,6 +144,9 @@ func boot(ctx context.Context, f *bootFlags) error {
 	}
 	if f.json {
 		json.NewEncoder(os.Stderr).Encode(summarize(end, context.Cause(ctx)))
+	}
+	if err := remember(ctx, id, end); err != nil {
+		fmt.Fprintln(os.Stderr, "arcbox:", err)
 	}
 	return f.verdict(end, context.Cause(ctx))
 }
@@ -223,9 +243,6 @@ func summarize(end *vmapi.WaitResp, cause error) summary {
 // holds the descriptors, also when there is an error.
 func (f *bootFlags) request() (*vmapi.BootReq, error) {
 	req := &vmapi.BootReq{Engine: f.engine, CPUs: f.cpus, Cmdline: f.cmdline, Console: vmapi.Console(f.console), DigestMemory: f.digest}
-	if f.kernel == "" {
-		return req, usagef("cannot boot without a kernel: give --kernel FILE")
-	}
 	if req.Console != vmapi.HVC0 && req.Console != vmapi.TTYAMA0 {
 		return req, usagef("cannot use console %q: choose hvc0 or ttyAMA0", f.console)
 	}

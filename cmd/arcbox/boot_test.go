@@ -31,6 +31,8 @@ func files(t *testing.T) string {
 
 func TestBadBootRequests(t *testing.T) {
 	t.Chdir(files(t))
+	t.Setenv("ARCBOX_HOME", t.TempDir())
+	t.Setenv("ARCBOX_ASSETS", t.TempDir())
 	tests := []struct {
 		name   string
 		args   string
@@ -38,6 +40,8 @@ func TestBadBootRequests(t *testing.T) {
 		says   string
 	}{
 		{"no kernel", "", exitUsage, "--kernel"},
+		{"kernel and asset", "--kernel kernel --asset debian", exitUsage, "--asset"},
+		{"asset that is not there", "--asset arcbox", exitUsage, "assets fetch"},
 		{"kernel that is not there", "--kernel nowhere", exitError, "no such file"},
 		{"kernel that is a directory", "--kernel .", exitError, "not a regular file"},
 		{"empty kernel", "--kernel empty", exitError, "empty"},
