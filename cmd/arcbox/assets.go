@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -49,6 +51,7 @@ func openLibrary() (*assets.Library, error) {
 }
 
 func newAssets() *cobra.Command {
+	var asJSON bool // the same for each subcommand
 	cmd := &cobra.Command{
 		Use:   "assets",
 		Short: "Get and keep the kernels and roots that machines boot from",
@@ -65,7 +68,9 @@ arcbox flavour, else the newest of the debian flavour.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAssetsFetch(), newAssetsList(), newAssetsVerify(), newAssetsRemove(), newAssetsRollback(), newAssetsPath())
+	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON on standard output")
+	cmd.AddCommand(newAssetsFetch(&asJSON), newAssetsList(&asJSON), newAssetsVerify(&asJSON),
+		newAssetsRemove(&asJSON), newAssetsRollback(&asJSON), newAssetsPath(&asJSON))
 	return cmd
 }
 
@@ -89,10 +94,9 @@ type fetchFlags struct {
 	flavour string
 	keys    []string
 	rebuild bool
-	json    bool
 }
 
-func newAssetsFetch() *cobra.Command {
+func newAssetsFetch(asJSON *bool) *cobra.Command {
 	var f fetchFlags
 	cmd := &cobra.Command{
 		Use:   "fetch [SOURCE]",
@@ -114,18 +118,17 @@ the data directory.`,
   arcbox assets fetch --key BASE64 https://example.com/assets/6.12.8`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return fetchAssets(cmd.Context(), &f, firstArg(args), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return fetchAssets(cmd, &f, firstArg(args), *asJSON)
 		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.flavour, "flavour", "", "flavour to build: debian, or arcbox for our own kernel (default: debian)")
 	fl.StringArrayVar(&f.keys, "key", nil, "trust manifests that this ed25519 `KEY` (base64) signed; may be repeated")
 	fl.BoolVar(&f.rebuild, "rebuild", false, "build even if there is an asset of the same inputs: Debian's packages may be newer")
-	fl.BoolVar(&f.json, "json", false, "print the asset as JSON")
 	return cmd
 }
 
-func fetchAssets(ctx context.Context, f *fetchFlags, source string, out, progress io.Writer) error {
+func fetchAssets(cmd *cobra.Command, f *fetchFlags, source string, asJSON bool) error {
 	if source != "" && (f.flavour != "" || f.rebuild) {
 		return usagef("--flavour and --rebuild are for building, and a source was given")
 	}
@@ -137,21 +140,21 @@ func fetchAssets(ctx context.Context, f *fetchFlags, source string, out, progres
 	if err != nil {
 		return err
 	}
-	show := newProgress(progress)
+	show := newProgress(cmd.ErrOrStderr())
 	fetch := assets.Fetch{Keys: keys, Progress: show.event, Rebuild: f.rebuild}
-	asset, fresh, err := runFetch(ctx, &fetch, lib, f.flavour, source)
+	asset, fresh, err := runFetch(cmd.Context(), &fetch, lib, f.flavour, source)
 	show.close()
 	if err != nil {
 		return err
 	}
-	if f.json {
-		return printJSON(out, assetJSON(asset, isDefault(lib, asset.ID)))
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), assetJSON(asset, isDefault(lib, asset.ID)))
 	}
 	verb := "already there: "
 	if fresh {
 		verb = "fetched "
 	}
-	_, err = fmt.Fprintf(out, "%s%s (%s) in %s\n", verb, asset.ID, asset.Manifest.Flavour, asset.Dir)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s%s (%s) in %s\n", verb, asset.ID, asset.Manifest.Flavour, asset.Dir)
 	return err
 }
 
@@ -192,20 +195,18 @@ func trustedKeys(flags []string) ([]ed25519.PublicKey, error) {
 	return keys, nil
 }
 
-func newAssetsList() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
+func newAssetsList(asJSON *bool) *cobra.Command {
+	return &cobra.Command{
 		Use:   "list",
 		Short: "List the assets on this machine",
 		Long: `List shows every asset in the data directory and in the shared store, the default
-marked with a star and damaged ones with what is wrong at first sight.`,
+marked with a star and damaged ones with what is wrong at first sight. With --json
+it prints a list that has the absolute path of every file.`,
 		Example: `  arcbox assets list
   arcbox assets list --json | jq -r '.[] | select(.default) | .files[] | select(.name == "Image").path'`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return listAssets(cmd.OutOrStdout(), asJSON) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return listAssets(cmd.OutOrStdout(), *asJSON) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a list of assets as JSON, with the absolute path of every file")
-	return cmd
 }
 
 func listAssets(out io.Writer, asJSON bool) error {
@@ -300,7 +301,7 @@ func printAssets(out io.Writer, list []assetRecord) error {
 	return w.Flush()
 }
 
-func newAssetsVerify() *cobra.Command {
+func newAssetsVerify(asJSON *bool) *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [ASSET]",
 		Short: "Read every file and compare it to its manifest",
@@ -310,36 +311,61 @@ flavour. It exits with 1 if a file is damaged; arcbox assets fetch repairs it.`,
   arcbox assets verify debian`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return verifyAssets(cmd.Context(), firstArg(args), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return verifyAssets(cmd, firstArg(args), *asJSON)
 		},
 	}
 }
 
-func verifyAssets(ctx context.Context, ref string, out, progress io.Writer) error {
+func verifyAssets(cmd *cobra.Command, ref string, asJSON bool) error {
 	list, err := chosenAssets(ref)
 	if err != nil {
 		return err
 	}
-	show := newProgress(progress)
-	damaged := make([]error, len(list))
+	show := newProgress(cmd.ErrOrStderr())
+	bad := 0
 	for i := range list {
-		damaged[i] = list[i].Verify(ctx, show.event)
+		if list[i].Damage = list[i].Verify(cmd.Context(), show.event); list[i].Damage != nil {
+			bad++
+		}
 	}
 	show.close()
-	if err := ctx.Err(); err != nil {
+	if err := cmd.Context().Err(); err != nil {
 		return err
 	}
-	bad := 0
-	for i, a := range list {
-		if damaged[i] == nil {
-			fmt.Fprintf(out, "%s: ok\n", a.ID)
-			continue
-		}
-		bad++
-		fmt.Fprintf(out, "%s: %s\n", a.ID, strings.ReplaceAll(damaged[i].Error(), "\n", "; "))
+	if err := printVerdicts(cmd.OutOrStdout(), list, asJSON); err != nil {
+		return err
 	}
 	if bad > 0 {
 		return fmt.Errorf("cannot vouch for %d of %d assets: they are damaged; run arcbox assets fetch to repair them", bad, len(list))
+	}
+	return nil
+}
+
+// printVerdicts prints for each asset whether it is damaged.
+func printVerdicts(out io.Writer, list []assets.Asset, asJSON bool) error {
+	type verdict struct {
+		ID     string `json:"id"`
+		OK     bool   `json:"ok"`
+		Damage string `json:"damage,omitempty"`
+	}
+	verdicts := make([]verdict, 0, len(list))
+	for _, a := range list {
+		v := verdict{ID: a.ID, OK: a.Damage == nil}
+		if a.Damage != nil {
+			v.Damage = strings.ReplaceAll(a.Damage.Error(), "\n", "; ")
+		}
+		verdicts = append(verdicts, v)
+	}
+	if asJSON {
+		return printJSON(out, verdicts)
+	}
+	for _, v := range verdicts {
+		if v.OK {
+			v.Damage = "ok"
+		}
+		if _, err := fmt.Fprintf(out, "%s: %s\n", v.ID, v.Damage); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -360,7 +386,7 @@ func chosenAssets(ref string) ([]assets.Asset, error) {
 	return []assets.Asset{*a}, nil
 }
 
-func newAssetsRemove() *cobra.Command {
+func newAssetsRemove(asJSON *bool) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove ASSET...",
 		Short: "Delete assets",
@@ -368,42 +394,41 @@ func newAssetsRemove() *cobra.Command {
 machine runs from and what a rollback selected.`,
 		Example: `  arcbox assets remove 6.1.0-41-cloud-arm64-0123456789ab`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
+			if len(args) == 0 || slices.Contains(args, "") {
 				return usagef("%s needs an asset; see arcbox assets list", cmd.CommandPath())
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			lib, err := openLibrary()
-			if err != nil {
-				return err
-			}
-			for _, ref := range args {
-				if err := removeAsset(cmd.Context(), lib, ref, cmd.OutOrStdout()); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return removeAssets(cmd, args, *asJSON) },
 	}
 }
 
-func removeAsset(ctx context.Context, lib *assets.Library, ref string, out io.Writer) error {
-	if ref == "" {
-		return usagef("an asset's name is empty; see arcbox assets list")
-	}
-	a, err := lib.Find(ref)
+func removeAssets(cmd *cobra.Command, refs []string, asJSON bool) error {
+	lib, err := openLibrary()
 	if err != nil {
 		return err
 	}
-	if err := lib.Remove(ctx, a.ID); err != nil {
-		return err
+	removed := []string{}
+	for _, ref := range refs {
+		a, err := lib.Find(ref)
+		if err != nil {
+			return err
+		}
+		if err := lib.Remove(cmd.Context(), a.ID); err != nil {
+			return err
+		}
+		if !asJSON {
+			fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", a.ID)
+		}
+		removed = append(removed, a.ID)
 	}
-	_, err = fmt.Fprintf(out, "removed %s\n", a.ID)
-	return err
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), map[string][]string{"removed": removed})
+	}
+	return nil
 }
 
-func newAssetsRollback() *cobra.Command {
+func newAssetsRollback(asJSON *bool) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback",
 		Short: "Go back to the assets that booted last",
@@ -411,26 +436,31 @@ func newAssetsRollback() *cobra.Command {
 default again. It holds until a new version is fetched.`,
 		Example: `  arcbox assets rollback`,
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			lib, err := openLibrary()
-			if err != nil {
-				return err
-			}
-			from, to, err := lib.Rollback(cmd.Context())
-			if err != nil {
-				return err
-			}
-			was := "nothing"
-			if from != nil {
-				was = from.ID
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s instead of %s\n", to.ID, was)
-			return err
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return rollbackAssets(cmd, *asJSON) },
 	}
 }
 
-func newAssetsPath() *cobra.Command {
+func rollbackAssets(cmd *cobra.Command, asJSON bool) error {
+	lib, err := openLibrary()
+	if err != nil {
+		return err
+	}
+	from, to, err := lib.Rollback(cmd.Context())
+	if err != nil {
+		return err
+	}
+	was := ""
+	if from != nil {
+		was = from.ID
+	}
+	if asJSON {
+		return printJSON(cmd.OutOrStdout(), map[string]string{"from": was, "to": to.ID})
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "default is now %s, was %s\n", to.ID, cmp.Or(was, "nothing"))
+	return err
+}
+
+func newAssetsPath(asJSON *bool) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "path [ASSET]",
@@ -441,19 +471,12 @@ given by its ID, the beginning of it, or its flavour; with --file that of a file
   arcbox boot --kernel "$(arcbox assets path debian --file Image)"`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			lib, err := openLibrary()
+			path, err := assetPath(firstArg(args), file)
 			if err != nil {
 				return err
 			}
-			a, err := lib.Find(firstArg(args))
-			if err != nil {
-				return err
-			}
-			path := a.Dir
-			if file != "" {
-				if path = a.Path(file); path == "" {
-					return fmt.Errorf("cannot find a file %q in %s; see arcbox assets list --json", file, a.ID)
-				}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), map[string]string{"path": path})
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), path)
 			return err
@@ -461,4 +484,23 @@ given by its ID, the beginning of it, or its flavour; with --file that of a file
 	}
 	cmd.Flags().StringVar(&file, "file", "", "print the path of this file: Image, initrd, root.erofs")
 	return cmd
+}
+
+// assetPath gives where an asset is, or one of its files.
+func assetPath(ref, file string) (string, error) {
+	lib, err := openLibrary()
+	if err != nil {
+		return "", err
+	}
+	a, err := lib.Find(ref)
+	if err != nil {
+		return "", err
+	}
+	if file == "" {
+		return a.Dir, nil
+	}
+	if path := a.Path(file); path != "" {
+		return path, nil
+	}
+	return "", fmt.Errorf("cannot find a file %q in %s; see arcbox assets list --json", file, a.ID)
 }
