@@ -22,8 +22,12 @@ const (
 // bench is a vCPU with stage 1 on, at EL1, that executes what its RAM begins with.
 type bench struct {
 	hv.VCPU
+	vm  hv.VM
 	ram []byte
 }
+
+// invalidate says that the host wrote code.
+func (m *bench) invalidate() { m.vm.Invalidate(ramBase, ramSize/2) }
 
 func newBench(b testing.TB, cfg hv.Config) *bench {
 	runtime.LockOSThread()
@@ -50,7 +54,7 @@ func newBench(b testing.TB, cfg hv.Config) *bench {
 	})
 	const block = 0x701 // a block descriptor: valid, AF, inner shareable, attribute 0
 	binary.LittleEndian.PutUint64(ram[ramSize-4096+8:], ramBase|block)
-	m := &bench{c, ram}
+	m := &bench{c, vm, ram}
 	m.sys(b, arm64.MAIR_EL1, 0xff)
 	m.sys(b, arm64.TCR_EL1, 25|25<<16|2<<30|2<<32) // 39 bits, 4 KiB, 40-bit physical
 	m.sys(b, arm64.TTBR0_EL1, ttbr)
