@@ -29,7 +29,7 @@ func Compare(engine, reference Runner, vs []*Vector) ([]Difference, error) {
 	}
 	var diffs []Difference
 	for i, v := range vs {
-		if d := (Difference{v, got[i], want[i]}); got[i] != want[i] && d.Deviation() == "" {
+		if d := (Difference{v, got[i], want[i]}); !d.Explained() {
 			diffs = append(diffs, d)
 		}
 	}
