@@ -54,39 +54,3 @@ func extend(v uint64, option, shift uint8) uint64 {
 	}
 	return v << (shift & 7)
 }
-
-// crcIEEE and crcCastagnoli are the reflected polynomials of CRC32 and CRC32C.
-const (
-	crcIEEE       = 0xedb88320
-	crcCastagnoli = 0x82f63b78
-)
-
-var (
-	tableIEEE       = crcTable(crcIEEE)
-	tableCastagnoli = crcTable(crcCastagnoli)
-)
-
-func crcTable(poly uint32) (t [256]uint32) {
-	for k := range t {
-		s := uint32(k)
-		for range 8 {
-			s = s>>1 ^ poly&-(s&1)
-		}
-		t[k] = s
-	}
-	return t
-}
-
-// crc adds the low n bits of v, a multiple of 8, to a checksum. There is no
-// inversion, unlike in hash/crc32.
-func crc(poly, sum uint32, v uint64, n int) uint32 {
-	t := &tableIEEE
-	if poly == crcCastagnoli {
-		t = &tableCastagnoli
-	}
-	for ; n > 0; n -= 8 {
-		sum = sum>>8 ^ t[uint8(sum)^uint8(v)]
-		v >>= 8
-	}
-	return sum
-}

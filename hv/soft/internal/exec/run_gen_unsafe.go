@@ -725,21 +725,21 @@ top:
 				c.X[i.Rd] = h
 			}
 		case isa.OpCRC328:
-			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 8))
+			c.X[i.Rd] = uint64(simd.CRC32(uint32(c.X[i.Rn]), c.X[i.Rm], 8/8))
 		case isa.OpCRC32C8:
-			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 8))
+			c.X[i.Rd] = uint64(simd.CRC32C(uint32(c.X[i.Rn]), c.X[i.Rm], 8/8))
 		case isa.OpCRC3216:
-			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 16))
+			c.X[i.Rd] = uint64(simd.CRC32(uint32(c.X[i.Rn]), c.X[i.Rm], 16/8))
 		case isa.OpCRC32C16:
-			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 16))
+			c.X[i.Rd] = uint64(simd.CRC32C(uint32(c.X[i.Rn]), c.X[i.Rm], 16/8))
 		case isa.OpCRC3232:
-			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 32))
+			c.X[i.Rd] = uint64(simd.CRC32(uint32(c.X[i.Rn]), c.X[i.Rm], 32/8))
 		case isa.OpCRC32C32:
-			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 32))
+			c.X[i.Rd] = uint64(simd.CRC32C(uint32(c.X[i.Rn]), c.X[i.Rm], 32/8))
 		case isa.OpCRC3264:
-			c.X[i.Rd] = uint64(crc(crcIEEE, uint32(c.X[i.Rn]), c.X[i.Rm], 64))
+			c.X[i.Rd] = uint64(simd.CRC32(uint32(c.X[i.Rn]), c.X[i.Rm], 64/8))
 		case isa.OpCRC32C64:
-			c.X[i.Rd] = uint64(crc(crcCastagnoli, uint32(c.X[i.Rn]), c.X[i.Rm], 64))
+			c.X[i.Rd] = uint64(simd.CRC32C(uint32(c.X[i.Rn]), c.X[i.Rm], 64/8))
 		case isa.OpLDRB:
 			{
 				p := c.X[i.Rn] + i.Imm

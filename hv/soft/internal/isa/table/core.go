@@ -140,7 +140,7 @@ func multiplyRows(t *Table) {
 	t.Add("UMULH", `{ h, _ := bits.Mul64($n, $m); $d = h }`)
 	t.Add("SMULH", `{ x, y := $n, $m; h, _ := bits.Mul64(x, y); h -= uint64(int64(x)>>63)&y + uint64(int64(y)>>63)&x; $d = h }`)
 	for _, size := range []string{"8", "16", "32", "64"} {
-		t.Add("CRC32"+size, `$d = uint64(crc(crcIEEE, uint32($n), $m, `+size+`))`)
-		t.Add("CRC32C"+size, `$d = uint64(crc(crcCastagnoli, uint32($n), $m, `+size+`))`)
+		t.Add("CRC32"+size, `$d = uint64(simd.CRC32(uint32($n), $m, `+size+`/8))`)
+		t.Add("CRC32C"+size, `$d = uint64(simd.CRC32C(uint32($n), $m, `+size+`/8))`)
 	}
 }
