@@ -133,7 +133,7 @@ func (s *Space) Return(gpa, n uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	page := HostPage()
+	page := s.HostPage()
 	skip := pad(b, page)
 	if skip >= uint64(len(b)) {
 		return 0, nil
@@ -153,5 +153,5 @@ func (s *Space) Return(gpa, n uint64) (uint64, error) {
 // Returned is how many bytes Return has given back since the Space was made.
 func (s *Space) Returned() uint64 { return s.returned.Load() }
 
-// HostPage is the host's page size in bytes, a power of two.
-func HostPage() uint64 { return uint64(unix.Getpagesize()) }
+// HostPage is the host's page size in bytes, a power of two: what Return is made of.
+func (s *Space) HostPage() uint64 { return uint64(unix.Getpagesize()) }

@@ -97,12 +97,12 @@ func TestSlice(t *testing.T) {
 }
 
 func TestReturnTakesWholePagesOnly(t *testing.T) {
-	page := HostPage()
 	b := ram(t, 16*Granule).Bytes()
 	s, err := NewSpace(Region{0x4000_0000, b})
 	if err != nil {
 		t.Fatal(err)
 	}
+	page := s.HostPage()
 	tests := []struct {
 		name   string
 		off, n uint64
@@ -138,9 +138,9 @@ func TestReturnTakesWholePagesOnly(t *testing.T) {
 }
 
 func TestHookGivesPagesBackInItsOwnWay(t *testing.T) {
-	page := HostPage()
 	b := ram(t, 4*Granule).Bytes()
 	s, _ := NewSpace(Region{0x4000_0000, b})
+	page := s.HostPage()
 	b[page] = 1
 	s.OnReturn(func(gpa uint64, b []byte) error {
 		if gpa != 0x4000_0000+page || uint64(len(b)) != page {

@@ -111,8 +111,15 @@ func (q *Queue) Size() uint16 { return q.size }
 // Has says whether all of the feature bits f were negotiated for the device.
 func (q *Queue) Has(f uint64) bool { return q.features&f == f }
 
-// Space is the guest's memory, for the devices whose requests name pages of it.
-func (q *Queue) Space() *mem.Space { return q.space }
+// Memory is the guest's memory, for the devices whose requests name pages of it.
+func (q *Queue) Memory() Memory { return q.space }
+
+// Memory is a mem.Space as a device sees it; what the methods promise is written there.
+type Memory interface {
+	Slice(gpa, n uint64) ([]byte, error)
+	Return(gpa, n uint64) (uint64, error)
+	HostPage() uint64
+}
 
 // Notify is the driver's doorbell. It never blocks: vCPU threads call it.
 func (q *Queue) Notify() {

@@ -136,7 +136,7 @@ func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
 // serveBalloon moves pages into the balloon and out of it, on one goroutine: which pages are
 // in it is its alone.
 func (d *Device) serveBalloon(ctx context.Context, q queues) error {
-	p := &pages{Device: d, space: q.inflate.Space(), in: map[uint64]uint64{}}
+	p := &pages{Device: d, space: q.inflate.Memory(), unit: max(q.inflate.Memory().HostPage(), PageSize), in: map[uint64]uint64{}}
 	timer := time.NewTimer(patience)
 	timer.Stop()
 	defer timer.Stop()
@@ -176,7 +176,7 @@ func (d *Device) serveReports(ctx context.Context, q *virtio.Queue) error {
 		// we return reads as zeroes (section 5.5.6.7).
 		if !q.Has(featPoison) || binary.LittleEndian.Uint32(d.config.Bytes()[cfgPoison:]) == 0 {
 			_ = c.EachWritable(func(gpa, n uint64) error {
-				got, err := q.Space().Return(gpa, n)
+				got, err := q.Memory().Return(gpa, n)
 				if err != nil {
 					d.failed.Add(1)
 				}

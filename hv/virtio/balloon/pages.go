@@ -4,14 +4,14 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/arcboxlabs/arcbox-go/hv/mem"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 )
 
 // pages are the pages in the balloon.
 type pages struct {
 	*Device
-	space *mem.Space
+	space virtio.Memory
+	unit  uint64 // what can be returned to the host, in bytes: at most 64 pages
 	// in has a bit for each page, 64 to an entry, by page number / 64. Only pages of guest
 	// memory are in it, so it is no larger than that.
 	in map[uint64]uint64
@@ -20,9 +20,6 @@ type pages struct {
 	// uses them again.
 	pending []uint64
 }
-
-// unit is what can be returned to the host, in bytes: at most 64 pages.
-func unit() uint64 { return max(mem.HostPage(), PageSize) }
 
 // drain serves what is in q: chains of page numbers, each given to do. With now the host has
 // the pages back before the guest hears that the balloon has them.
@@ -56,12 +53,11 @@ func (p *pages) add(pfn uint64) {
 		return
 	}
 	p.in[pfn/64] |= bit
-	u := unit()
-	block := pfn * PageSize &^ (u - 1)
-	if p.whole(block, u) {
+	block := pfn * PageSize &^ (p.unit - 1)
+	if p.whole(block) {
 		p.pending = append(p.pending, block)
 	}
-	if uint64(len(p.pending))*u >= batch {
+	if uint64(len(p.pending))*p.unit >= batch {
 		p.giveBack()
 	}
 }
@@ -75,19 +71,18 @@ func (p *pages) remove(pfn uint64) {
 	}
 }
 
-// whole says whether all pages of the block of u bytes are in the balloon.
-func (p *pages) whole(block, u uint64) bool {
+// whole says whether all pages of the block, one unit, are in the balloon.
+func (p *pages) whole(block uint64) bool {
 	pfn := block / PageSize
-	mask := (uint64(1)<<(u/PageSize) - 1) << (pfn % 64)
+	mask := (uint64(1)<<(p.unit/PageSize) - 1) << (pfn % 64)
 	return p.in[pfn/64]&mask == mask
 }
 
 // giveBack returns what is pending, without what was taken out of the balloon again.
 func (p *pages) giveBack() {
-	u := unit()
-	still := slices.DeleteFunc(p.pending, func(block uint64) bool { return !p.whole(block, u) })
+	still := slices.DeleteFunc(p.pending, func(block uint64) bool { return !p.whole(block) })
 	slices.Sort(still)
-	runs(slices.Compact(still), u, func(gpa, n uint64) {
+	runs(slices.Compact(still), p.unit, func(gpa, n uint64) {
 		got, err := p.space.Return(gpa, n)
 		if err != nil {
 			p.failed.Add(1)
