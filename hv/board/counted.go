@@ -179,7 +179,7 @@ func (d *driver) attend() {
 
 // deliver gives the guest what is due now: input, timers.
 func (d *driver) deliver() error {
-	if in := d.inputs.take(d.instructions(), d.cpus[0].Now()); in != nil {
+	if in := d.inputs.take(d.instructions(), d.cpus[0].Now(), d.b.uart.free()); in != nil {
 		d.b.uart.input(in)
 	}
 	for _, c := range d.b.cpus {

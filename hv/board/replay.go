@@ -91,8 +91,9 @@ func (i *inputs) add(p []byte) int {
 	return n
 }
 
-// take is what the guest gets at a point, which it logs.
-func (i *inputs) take(at, ns uint64) []byte {
+// take is what the guest gets at a point, which it logs: of what waits no more
+// than room bytes.
+func (i *inputs) take(at, ns uint64, room int) []byte {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	var b []byte
@@ -100,9 +101,9 @@ func (i *inputs) take(at, ns uint64) []byte {
 		b = append(b, i.logged[0].bytes...)
 		i.logged = i.logged[1:]
 	}
-	if len(i.waiting) > 0 {
-		b = slices.Clone(i.waiting)
-		i.waiting = i.waiting[:0]
+	if n := min(len(i.waiting), room); n > 0 {
+		b = slices.Clone(i.waiting[:n])
+		i.waiting = slices.Delete(i.waiting, 0, n)
 		i.write(input{at, ns, b}.String())
 	}
 	return b

@@ -14,14 +14,16 @@ func TestReplayRoundTrip(t *testing.T) {
 	i.write(replayHeader + "\n")
 	i.add([]byte("ls"))
 	i.add([]byte("\n"))
-	if got := i.take(100, 7); string(got) != "ls\n" {
+	if got := i.take(100, 7, 100); string(got) != "ls\n" {
 		t.Errorf("the guest gets %q", got)
 	}
-	if got := i.take(101, 8); got != nil {
+	if got := i.take(101, 8, 100); got != nil {
 		t.Errorf("the guest gets %q twice", got)
 	}
-	i.add([]byte("pwd\n"))
-	i.take(101, 9)
+	i.add([]byte("pwd\nmore"))
+	if got := i.take(101, 9, 4); string(got) != "pwd\n" {
+		t.Errorf("the guest gets %q where 4 bytes fit", got)
+	}
 	list, err := parseReplay(&log)
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +34,7 @@ func TestReplayRoundTrip(t *testing.T) {
 		at, ns uint64
 		want   string
 	}{{99, 7, ""}, {100, 6, ""}, {100, 7, "ls\n"}, {101, 8, ""}, {102, 9, "pwd\n"}, {500, 500, ""}} {
-		if got := r.take(tt.at, tt.ns); string(got) != tt.want {
+		if got := r.take(tt.at, tt.ns, 100); string(got) != tt.want {
 			t.Errorf("at %d and %d ns the replay gives %q, want %q", tt.at, tt.ns, got, tt.want)
 		}
 	}
@@ -61,7 +63,7 @@ func TestRecordFailureIsKept(t *testing.T) {
 	broken := errors.New("disk full")
 	i := &inputs{record: writerFunc(func([]byte) (int, error) { return 0, broken }), wake: func() {}}
 	i.add([]byte("x"))
-	i.take(1, 1)
+	i.take(1, 1, 100)
 	if !errors.Is(i.failed(), broken) {
 		t.Errorf("failed says %v", i.failed())
 	}

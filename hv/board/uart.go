@@ -79,6 +79,13 @@ func (u *uart) input(p []byte) int {
 	return n
 }
 
+// free is how many bytes input would take.
+func (u *uart) free() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return uartBacklog - len(u.in)
+}
+
 // depth is how many characters the receive FIFO holds.
 func (u *uart) depth() int {
 	if u.regs[uartLCRH/4]&lcrFIFO != 0 {
