@@ -218,6 +218,9 @@ func (b *Board) wire() error {
 	}
 	for i, d := range b.cfg.Devices {
 		t := mmio.New(d, space, line(intVirtio+uint32(i)))
+		if b.driver != nil {
+			t.Exact()
+		}
 		b.virtio = append(b.virtio, t)
 		b.bus.add(virtioName(i), VirtioBase+uint64(i)*virtioStride, virtioWindow, t)
 	}

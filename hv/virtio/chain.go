@@ -24,6 +24,7 @@ type Chain struct {
 	q       *Queue
 	head    uint16
 	done    bool
+	used    uint32   // what Finish was told
 	read    [][]byte // what is left to read, no empty slices
 	write   [][]byte // what is left to write, no empty slices
 	nr, nw  uint64   // bytes in read and in write
@@ -39,17 +40,18 @@ func (c *Chain) Finish(n uint32) {
 	if c.done {
 		return
 	}
-	c.done = true
 	c.q.finish(c, n)
 }
 
 // Hold says that the device keeps the chain for when it needs it, as a balloon does with its
 // statistics: a queue with held chains can be at rest.
 func (c *Chain) Hold() {
-	if !c.held && !c.done {
-		c.held = true
-		c.q.taken.Add(-1)
+	if c.held || c.done {
+		return
 	}
+	c.held = true
+	c.q.keep(c)
+	c.q.taken.Add(-1)
 }
 
 // EachWritable calls f with the place of each writable buffer in guest physical

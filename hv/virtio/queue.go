@@ -3,6 +3,7 @@ package virtio
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -55,6 +56,9 @@ type Queue struct {
 	next, seen uint16 // index of the next chain; driver's index when last read
 	quiet      bool   // the driver was told that it need not notify
 
+	exact   bool          // see Exact
+	offered atomic.Uint32 // with exact: the driver's index at its last notification
+
 	asked  atomic.Uint64 // notifications so far
 	served atomic.Uint64 // value of asked when the ring was last found empty
 	parked atomic.Bool
@@ -64,6 +68,7 @@ type Queue struct {
 	usedIdx uint16
 	flags   uint16
 	free    []*Chain
+	order   []*Chain // with exact: taken and not published, the oldest first
 }
 
 // NewQueue opens the queue that the driver laid out in space. signal is called
@@ -103,6 +108,13 @@ func AbsentQueue(index int, features uint64) *Queue {
 	return &Queue{index: index, features: features, kick: make(chan struct{}, 1)}
 }
 
+// Exact makes what driver and device see of each other independent of how fast
+// the device's goroutines run, for machines whose runs are to be reproducible:
+// the device sees what was there at the driver's last notification, and chains
+// are given back in the order in which they were taken. It is for transports,
+// before anybody takes.
+func (q *Queue) Exact() { q.exact = true }
+
 // Index is the queue's number, and Size how many descriptors it has: 0 when the
 // driver left it out.
 func (q *Queue) Index() int   { return q.index }
@@ -123,6 +135,9 @@ type Memory interface {
 
 // Notify is the driver's doorbell. It never blocks: vCPU threads call it.
 func (q *Queue) Notify() {
+	if q.exact && q.size != 0 {
+		q.offered.Store(uint32(mem.Load16(q.avail, ringIdx)))
+	}
 	q.asked.Add(1)
 	select {
 	case q.kick <- struct{}{}:
@@ -205,7 +220,7 @@ func (q *Queue) Watch() {
 // not moved: then it looks again, since the driver may have moved it before
 // it saw that.
 func (q *Queue) look() bool {
-	if q.seen = mem.Load16(q.avail, ringIdx); q.next != q.seen {
+	if q.seen = q.driverIdx(); q.next != q.seen {
 		return true
 	}
 	if q.eventIdx {
@@ -214,8 +229,16 @@ func (q *Queue) look() bool {
 		q.setFlags(0)
 	}
 	q.quiet = false
-	q.seen = mem.Load16(q.avail, ringIdx)
+	q.seen = q.driverIdx()
 	return q.next != q.seen
+}
+
+// driverIdx is how far the driver has filled the ring.
+func (q *Queue) driverIdx() uint16 {
+	if q.exact {
+		return uint16(q.offered.Load())
+	}
+	return mem.Load16(q.avail, ringIdx)
 }
 
 // hush tells the driver that it need not notify while chains are being taken. With
@@ -242,21 +265,51 @@ func (q *Queue) publish() {
 // finish puts a chain into the used ring, and signals if the driver wants that.
 func (q *Queue) finish(c *Chain, n uint32) {
 	q.mu.Lock()
-	at := ringHead + usedElem*int(q.usedIdx&(q.size-1))
-	mem.Store32(q.used, at, uint32(c.head))
-	mem.Store32(q.used, at+4, n)
-	q.usedIdx++
-	q.publish()
-	wanted := q.wanted()
-	held := c.held
-	q.free = append(q.free, c) // somebody else may have it from here on
+	c.used, c.done = n, true
+	finished, wanted := int64(1), false
+	switch {
+	case c.held:
+		finished, wanted = 0, q.use(c)
+	case q.exact:
+		finished, wanted = q.publishInOrder()
+	default:
+		wanted = q.use(c)
+	}
 	q.mu.Unlock()
 	if wanted {
 		q.signal()
 	}
-	if !held {
-		q.taken.Add(-1)
+	q.taken.Add(-finished)
+}
+
+// use publishes one chain, which somebody else may have from here on, and says
+// whether the driver asked to be told of it. The caller holds mu.
+func (q *Queue) use(c *Chain) (wanted bool) {
+	at := ringHead + usedElem*int(q.usedIdx&(q.size-1))
+	mem.Store32(q.used, at, uint32(c.head))
+	mem.Store32(q.used, at+4, c.used)
+	q.usedIdx++
+	q.publish()
+	q.free = append(q.free, c)
+	return q.wanted()
+}
+
+// publishInOrder publishes the chains that no older one holds back. The caller
+// holds mu.
+func (q *Queue) publishInOrder() (n int64, wanted bool) {
+	for len(q.order) > 0 && q.order[0].done {
+		wanted = q.use(q.order[0]) || wanted
+		q.order = slices.Delete(q.order, 0, 1)
+		n++
 	}
+	return n, wanted
+}
+
+// keep takes a chain that the device holds out of the order.
+func (q *Queue) keep(c *Chain) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.order = slices.DeleteFunc(q.order, func(x *Chain) bool { return x == c })
 }
 
 // wanted says whether the driver asked to be told of the chain just published.
@@ -271,13 +324,18 @@ func (q *Queue) wanted() bool {
 func (q *Queue) chain() *Chain {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	var c *Chain
 	if n := len(q.free); n > 0 {
-		c := q.free[n-1]
+		c = q.free[n-1]
 		q.free = q.free[:n-1]
 		c.done, c.held = false, false
-		return c
+	} else {
+		c = &Chain{q: q}
 	}
-	return &Chain{q: q}
+	if q.exact {
+		q.order = append(q.order, c)
+	}
+	return c
 }
 
 func (q *Queue) bad(what string) error { return &GuestError{Queue: q.index, What: what} }

@@ -31,6 +31,7 @@ type Transport struct {
 	info  virtio.Info
 	space *mem.Space
 	irq   interrupt
+	exact bool // see Exact
 
 	// run is the device at work, nil before DRIVER_OK and after reset. Notify
 	// and AtRest read it without mu.
@@ -67,6 +68,10 @@ func New(dev virtio.Device, space *mem.Space, line func(level bool)) *Transport 
 	}
 	return t
 }
+
+// Exact has the queues of every later start be Exact. It comes before the guest
+// runs.
+func (t *Transport) Exact() { t.exact = true }
 
 // DeviceID is the virtio device type behind the window.
 func (t *Transport) DeviceID() uint32 { return t.info.ID }
@@ -307,6 +312,9 @@ func (t *Transport) start() {
 		if t.queues[i].ready {
 			// It was opened once, by usable, and space does not change.
 			q, _ = virtio.NewQueue(i, t.queues[i].Layout, t.features, t.space, func() { t.irq.raise(intUsed) })
+			if t.exact {
+				q.Exact()
+			}
 		}
 		r.queues = append(r.queues, q)
 	}
