@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxBlock   = 64      // instructions; part of the counting rule, see package doc
-	maxOps     = 2 << 20 // decoded operations that a core keeps: 48 MiB
+	maxBlock   = 64       // instructions; part of the counting rule, see package doc
+	maxRoom    = 64 << 20 // bytes that a core fills with decoded code before it starts over
 	jumpSize   = 8192
 	jumpMask   = jumpSize - 1
 	fetchSize  = 256
@@ -33,6 +33,8 @@ type Block struct {
 	spMask uint64    // SP bits that must be clear on entry: spAlign or 0
 	stale  bool      // its page was invalidated: chain nothing to or from it
 	ops    []isa.Op
+	key    uint64 // pc and context
+	other  *Block // of the same place in the page, with another key
 }
 
 // end is the address behind the block.
@@ -53,19 +55,63 @@ type fetched struct {
 	code      *codePage
 }
 
-// A codePage is the decoded code of one physical page. Blocks are kept by
-// address and context: decoding bakes in the addresses of branches, and
-// depends on what the EL may do.
+// A codePage is the decoded code of one physical page. Blocks are found by their
+// place in it, then by address and context: decoding bakes in the addresses
+// of branches, and depends on what the EL may do.
 type codePage struct {
 	pa     uint64
 	words  *[pageSize / 4]uint32 // in guest memory
-	blocks map[uint64]*Block
+	blocks [pageSize / 256]*[256 / 4]*Block
+}
+
+// block gives the block of a key, or nil.
+func (p *codePage) block(key uint64) *Block {
+	row := p.blocks[key>>8%uint64(len(p.blocks))]
+	if row == nil {
+		return nil
+	}
+	b := row[key>>2%uint64(len(row))]
+	for b != nil && b.key != key {
+		b = b.other
+	}
+	return b
+}
+
+func (p *codePage) add(b *Block) {
+	row := &p.blocks[b.key>>8%uint64(len(p.blocks))]
+	if *row == nil {
+		*row = new([256 / 4]*Block)
+	}
+	place := &(*row)[b.key>>2%uint64(len(*row))]
+	b.other, *place = *place, b
 }
 
 type codeCache struct {
 	pages map[uint64]*codePage // by physical address
-	ops   int
+	room  int                  // bytes used, about, since everything was last dropped
 	fetch [fetchSize]fetched
+	slab  []isa.Op // room for the operations of the next blocks
+}
+
+// slabSize is how many operations are allocated at once. The others are about
+// what a block and a page with one row take, in bytes: a guest may make
+// many small ones.
+const (
+	slabSize  = 1024
+	blockRoom = 128
+	pageRoom  = 768
+)
+
+// keep copies ops to where they may stay.
+func (k *codeCache) keep(ops []isa.Op) []isa.Op {
+	if len(k.slab) < len(ops) {
+		k.slab = make([]isa.Op, slabSize)
+	}
+	kept := k.slab[:len(ops):len(ops)]
+	k.slab = k.slab[len(ops):]
+	copy(kept, ops)
+	k.room += 24*len(ops) + blockRoom
+	return kept
 }
 
 // context is what decoding depends on, in the two bits that an address leaves.
@@ -83,7 +129,7 @@ func (c *Core) find() *Block {
 	if u := c.regs.Untag(c.PC); u != c.PC {
 		c.PC = u
 	}
-	if c.code.ops > maxOps {
+	if c.code.room > maxRoom {
 		c.dropAllCode()
 	}
 	page := c.fetch(c.PC)
@@ -91,12 +137,12 @@ func (c *Core) find() *Block {
 		return nil
 	}
 	key := c.PC | c.context()
-	b := page.blocks[key]
+	b := page.block(key)
 	if b == nil {
 		b = c.build(page, c.PC, maxBlock)
-		page.blocks[key] = b
+		b.key = key
+		page.add(b)
 		c.stats.Blocks++
-		c.code.ops += len(b.ops)
 	}
 	c.jumps[c.PC>>2&jumpMask] = jump{c.PC, c.gen, b}
 	return b
@@ -141,8 +187,9 @@ func (c *Core) translateFetch(pc uint64) *codePage {
 		return nil
 	}
 	c.machine.markCode(pa)
-	code := &codePage{pa: pa, words: words, blocks: map[uint64]*Block{}}
+	code := &codePage{pa: pa, words: words}
 	c.code.pages[pa] = code
+	c.code.room += pageRoom
 	return code
 }
 
@@ -159,7 +206,8 @@ func (c *Core) fetchFault(pc uint64, f mmu.Fault) {
 	c.raise(arm64.ESR(ec, uint64(f.FSC)), pc)
 }
 
-// build decodes at most limit instructions at pc.
+// build decodes at most limit instructions at pc. A block with less than the full
+// limit is not meant to be kept.
 func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
 	var buf [maxBlock + 2]isa.Op
 	ops := buf[:1]
@@ -187,7 +235,11 @@ func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
 			break
 		}
 	}
-	b.ops = append([]isa.Op(nil), fuse(ops)...)
+	if ops = fuse(ops); limit == maxBlock {
+		b.ops = c.code.keep(ops)
+	} else {
+		b.ops = append([]isa.Op(nil), ops...)
+	}
 	b.lead = &b.ops[0]
 	return b
 }
@@ -252,26 +304,32 @@ func (c *Core) dropCode(pa uint64) {
 		return
 	}
 	delete(c.code.pages, page.pa)
-	page.forget(c)
+	page.forget()
 	c.newGen(0)
 	c.newGen(1)
 }
 
 // forget unchains the blocks of a page.
-func (p *codePage) forget(c *Core) {
-	for _, b := range p.blocks {
-		c.code.ops -= len(b.ops)
-		b.stale = true
-		b.next = [2]*Block{}
+func (p *codePage) forget() {
+	for _, row := range p.blocks {
+		if row == nil {
+			continue
+		}
+		for _, b := range row {
+			for ; b != nil; b = b.other {
+				b.stale = true
+				b.next = [2]*Block{}
+			}
+		}
 	}
 }
 
 // dropAllCode forgets all decoded code.
 func (c *Core) dropAllCode() {
 	for _, page := range c.code.pages {
-		page.forget(c)
+		page.forget()
 	}
-	c.code.pages, c.code.ops = map[uint64]*codePage{}, 0
+	c.code.pages, c.code.room, c.code.slab = map[uint64]*codePage{}, 0, nil
 	c.newGen(0)
 	c.newGen(1)
 }

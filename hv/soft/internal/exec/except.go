@@ -111,6 +111,7 @@ func (c *Core) trap() bool {
 	if c.pend.behind {
 		c.PC += 4
 		c.left--
+		c.ss = c.ss && !c.debug.step // the instruction has been stepped
 	}
 	if c.pend.kind != pendException {
 		return false

@@ -152,7 +152,7 @@ func (c *Core) slowly() {
 	c.left = b.n
 	c.loop(b)
 	c.left += rest
-	if stepping && c.pend.kind != pendExit {
+	if stepping && c.pend.kind == pendNothing {
 		c.ss = false
 	}
 }

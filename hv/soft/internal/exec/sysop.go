@@ -79,7 +79,10 @@ func (c *Core) cacheLine(va uint64) bool {
 // writes.
 func (c *Core) maintain(va uint64) (pa uint64, ok bool) {
 	r, f := c.walk(va, mmu.Access{User: c.el == 0})
-	if f.Failed {
+	switch {
+	case f.Denied:
+		c.exitDenied(va, f.PA)
+	case f.Failed:
 		c.dataAbort(va, uint64(f.FSC)|arm64.ISSCM, true)
 	}
 	return r.PA, !f.Failed
