@@ -155,3 +155,17 @@ func TestBadAssetsRequests(t *testing.T) {
 		})
 	}
 }
+
+func TestBootRefusesADamagedKernel(t *testing.T) {
+	emptyHome(t)
+	mustRun(t, "fetch", publishAsset(t, "6.12.8"))
+	image := strings.TrimSpace(mustRun(t, "path", "--file", "Image"))
+	if err := os.WriteFile(image, make([]byte, 8192), 0o644); err != nil { // the same size
+		t.Fatal(err)
+	}
+	root := newRoot()
+	root.SetArgs([]string{"boot"})
+	if err := root.Execute(); err == nil || !strings.Contains(err.Error(), "run arcbox assets fetch") {
+		t.Errorf("error %v, want one that says how to repair it", err)
+	}
+}

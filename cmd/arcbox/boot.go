@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	assets "github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
@@ -84,14 +85,14 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 
 // boot runs one guest from start to end.
 func boot(ctx context.Context, f *bootFlags) error {
-	id := ""
+	var asset *assets.Asset // nil with --kernel
 	switch {
 	case f.kernel != "" && f.asset != "":
 		return usagef("cannot boot both a kernel and an asset: give --kernel or --asset")
 	case f.kernel == "":
 		var release func() error
 		var err error
-		if id, release, err = f.useAsset(); err != nil {
+		if asset, release, err = f.useAsset(ctx); err != nil {
 			return err
 		}
 		defer release()
@@ -145,7 +146,7 @@ func boot(ctx context.Context, f *bootFlags) error {
 	if f.json {
 		json.NewEncoder(os.Stderr).Encode(summarize(end, context.Cause(ctx)))
 	}
-	if err := remember(ctx, id, end); err != nil {
+	if err := settle(ctx, asset, end); err != nil {
 		fmt.Fprintln(os.Stderr, "arcbox:", err)
 	}
 	return f.verdict(end, context.Cause(ctx))
