@@ -79,7 +79,7 @@ type commit struct {
 
 	mu      sync.Mutex
 	waiting []request
-	spare   []request // the other slice, empty
+	spare   []request // the other slice: what the last take gave
 }
 
 func newCommit(d *Device) *commit {
@@ -104,22 +104,22 @@ func (c *commit) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		c.mu.Lock()
-		batch := c.waiting
-		c.waiting = c.spare[:0]
-		c.mu.Unlock()
-		if len(batch) == 0 {
-			continue
+		if batch := c.take(); len(batch) > 0 {
+			status := c.sync(len(batch))
+			for _, r := range batch {
+				c.answer(r, status)
+			}
 		}
-		status := c.sync(len(batch))
-		for i, r := range batch {
-			c.answer(r, status)
-			batch[i] = request{}
-		}
-		c.mu.Lock()
-		c.spare = batch[:0]
-		c.mu.Unlock()
 	}
+}
+
+// take is all that is waiting. It is good until the next take.
+func (c *commit) take() []request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch := c.waiting
+	c.waiting, c.spare = c.spare[:0], batch
+	return batch
 }
 
 // sync is one Sync on behalf of n requests.

@@ -52,7 +52,7 @@ func (g *guest) setup() {
 	g.bufs, g.busy, g.read = map[uint16]virtiotest.Buf{}, map[uint16]virtiotest.Buf{}, map[pair]uint32{}
 	g.out = nil
 	rx := g.Queues[0]
-	for range 64 {
+	for range rx.Size {
 		b := g.In(guestBuf)
 		g.bufs[rx.Add(b)] = b
 	}
@@ -170,6 +170,30 @@ func (g *guest) echo(stop <-chan struct{}) {
 			} else {
 				g.say(opShutdown, h.dstPort, h.srcPort, noSend, "")
 			}
+		}
+	}
+}
+
+// sink answers connections to port 1 and reads what comes. It is a whole guest.
+func (g *guest) sink(stop <-chan struct{}) {
+	told := uint32(0)
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		h, _, ok := g.tryHear(20 * time.Millisecond)
+		if !ok {
+			continue
+		}
+		key := pair{h.dstPort, h.srcPort}
+		switch {
+		case h.op == opRequest:
+			g.say(opResponse, h.dstPort, h.srcPort, 0, "")
+		case g.read[key]-told >= window/4: // as Linux does
+			told = g.read[key]
+			g.say(opCreditUpdate, h.dstPort, h.srcPort, 0, "")
 		}
 	}
 }
