@@ -23,7 +23,7 @@ help: ## list the targets
 build: ## build the programs into bin/
 	@mkdir -p bin
 	$(GO) build -trimpath -o bin/ $(PROGRAMS:%=./cmd/%)
-	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags='-s -w' -o bin/arcbox-guest ./cmd/arcbox-guest
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o bin/arcbox-guest ./cmd/arcbox-guest
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps

@@ -68,7 +68,28 @@ func mountData(r *reap.Reaper, device string) error {
 		}
 		kind = superblock.Ext4
 	}
-	return mountAs(kind, device, d.readOnly)
+	err = mountAs(kind, device, d.readOnly)
+	if err != nil && kind == superblock.Ext4 && !d.readOnly {
+		say("%v", err)
+		if err = repair(r, device); err == nil {
+			err = mountAs(kind, device, false)
+		}
+	}
+	return err
+}
+
+// repair lets e2fsck do what is safe to do without asking (-p). Its status has
+// bit 0 set when it has corrected something.
+func repair(r *reap.Reaper, device string) error {
+	say("checking %s", device)
+	ended, err := r.Start([]string{"/sbin/e2fsck", "-p", device}, attributes(nil))
+	if err != nil {
+		return fmt.Errorf("cannot check %s: %w", device, err)
+	}
+	if s := <-ended; s.ExitStatus() != 0 && s.ExitStatus() != 1 {
+		return fmt.Errorf("cannot repair %s: e2fsck %s; it is left as it is", device, outcome(s))
+	}
+	return nil
 }
 
 // mountAs mounts a disk of a known kind.
@@ -82,7 +103,7 @@ func mountAs(kind superblock.Kind, device string, readOnly bool) error {
 	case superblock.Btrfs:
 	default:
 		return fmt.Errorf("cannot use %s as data disk: it is %s and not a file system of ours; "+
-			"give an empty disk, or arcbox.data=none", device, kind)
+			"give an empty disk of at least %d MiB, or arcbox.data=none", device, kind, superblock.MinSize>>20)
 	}
 	flags := uintptr(unix.MS_NOATIME)
 	if readOnly {
