@@ -6,13 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
 // qemu is the peer of everything that runs a guest: TCG, one thread, and the
@@ -212,19 +213,18 @@ func pack(dir, name string) (string, error) {
 	return path, cmd.Run()
 }
 
-// kernels are the kernels of the asset flavours that this machine has.
+// kernels are those of the asset flavours that this machine has.
 func kernels() (map[string]machine, error) {
-	cmd := exec.Command("bin/arcbox", "assets", "list", "--json")
-	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
+	found, err := kit.Assets("bin/arcbox")
 	if err != nil {
-		return nil, fmt.Errorf("cannot list the boot assets: %w", err)
+		return nil, err
 	}
-	return parseKernels(bytes.NewReader(text))
-}
-
-var errNoKernels = errors.New("there are no boot assets; run make assets")
-
-func parseKernels(r io.Reader) (map[string]machine, error) {
-	return nil, errNoKernels
+	if len(found) == 0 {
+		return nil, errors.New("there are no boot assets; run make assets")
+	}
+	all := map[string]machine{}
+	for _, f := range found {
+		all[f.Name] = machine{kernel: f.Kernel, cmdline: f.Tuning}
+	}
+	return all, nil
 }

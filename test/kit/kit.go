@@ -5,7 +5,6 @@ package kit
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -114,11 +113,4 @@ func (w *waiter) Write(p []byte) (int, error) {
 		w.seen = nil
 	}
 	return len(p), nil
-}
-
-// run gives the standard output of one of our programs.
-func run(ctx context.Context, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, Program(name), args...)
-	cmd.Stderr = os.Stderr
-	return cmd.Output()
 }

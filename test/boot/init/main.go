@@ -25,7 +25,7 @@ var actions = map[string]func(arg string){
 	"poweroff": func(string) {},
 	"reset":    func(string) { syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART) },
 	"exit":     func(string) { os.Exit(7) }, // "Attempted to kill init"
-	"hang":     func(string) { select {} },
+	"hang":     func(string) { time.Sleep(time.Hour) },
 	"sysrq":    sysrq,
 	"echo":     echo,
 	"vda":      readDisk,
