@@ -255,6 +255,8 @@ const (
 	// mapped memory or from memory without Exec, or an access to it that has
 	// no syndrome (ISV=0). PC is on the instruction; entering again would loop.
 	Fault ExitKind = 11
+	// DebugStop: a Debuggable vCPU came to what SetDebug asked for; see Exit.Reason.
+	DebugStop ExitKind = 12
 )
 
 // An Exit is why Run came back.
@@ -266,12 +268,13 @@ type Exit struct {
 	// Signed and Wide are SSE and SF of the syndrome: how Complete extends.
 	Signed bool
 	Wide   bool
-	Sys    SysReg // Trap
-	Imm    uint16 // HVC, SMC
-	Value  uint64 // MMIO, Trap: what is written, zero extended from Size
-	IPA    uint64 // MMIO, Denied, Fault: guest physical address
-	VA     uint64 // MMIO, Denied, Fault: guest virtual address
-	ESR    uint64 // Fault, Denied: ESR_EL2 syndrome
+	Sys    SysReg      // Trap
+	Imm    uint16      // HVC, SMC
+	Value  uint64      // MMIO, Trap: what is written, zero extended from Size
+	IPA    uint64      // MMIO, Denied, Fault: guest physical address
+	VA     uint64      // MMIO, Denied, Fault, DebugStop by a watchpoint: guest virtual address
+	ESR    uint64      // Fault, Denied: ESR_EL2 syndrome
+	Reason DebugReason // DebugStop
 }
 
 // Complete finishes a read: it puts v into the register that the exit names,
@@ -306,6 +309,7 @@ func (e *Exit) extend(v uint64) uint64 {
 var kindNames = [...]string{
 	MMIO: "mmio", HVC: "hvc", SMC: "smc", WFI: "wfi", WFE: "wfe", Trap: "trap",
 	VTimer: "vtimer", Kicked: "kicked", Budget: "budget", Denied: "denied", Fault: "fault",
+	DebugStop: "debug",
 }
 
 // ExitKinds is one more than the largest ExitKind, for tables by kind.

@@ -53,7 +53,7 @@ func Run(t *testing.T, e hv.Engine) {
 		{"engine", engineChecks}, {"mapping", mappingChecks}, {"exits", exitChecks},
 		{"registers", registerChecks}, {"exceptions", exceptionChecks}, {"mmu", mmuChecks},
 		{"interrupts", interruptChecks}, {"timer", timerChecks}, {"kick", kickChecks},
-		{"smp", smpChecks}, {"counted", countedChecks},
+		{"smp", smpChecks}, {"counted", countedChecks}, {"debug", debugChecks},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -125,6 +125,32 @@ func (c *vcpu) SetVTimerOffset(off uint64) error {
 	return nil
 }
 
+// maxWatch bounds the list that every slow access goes through.
+const maxWatch = 64
+
+// SetDebug implements hv.Debuggable. Breakpoints may be as many as there is
+// memory for.
+func (c *vcpu) SetDebug(d hv.Debug) error {
+	if len(d.Watchpoints) > maxWatch {
+		return fmt.Errorf("cannot set %d watchpoints, at most %d: %w", len(d.Watchpoints), maxWatch, hv.ErrUnsupported)
+	}
+	for _, at := range d.Breakpoints {
+		if at%4 != 0 {
+			return fmt.Errorf("cannot set a breakpoint at %#x, which is no multiple of 4: %w", at, hv.ErrRange)
+		}
+	}
+	for _, w := range d.Watchpoints {
+		if w.Size == 0 || w.Addr+w.Size < w.Addr {
+			return fmt.Errorf("cannot watch %#x bytes at %#x: %w", w.Size, w.Addr, hv.ErrRange)
+		}
+	}
+	c.core.SetDebug(d)
+	return nil
+}
+
+// SetTrace implements hv.Traceable.
+func (c *vcpu) SetTrace(t *hv.Trace) { c.core.SetTrace(t) }
+
 // Stats counts what happened on the vCPU; its owner calls it between runs.
 func (c *vcpu) Stats() exec.Stats { return c.core.Stats() }
 

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"github.com/arcboxlabs/arcbox-go/hv"
 	"github.com/arcboxlabs/arcbox-go/hv/arm64"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/cpu"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
@@ -132,6 +133,9 @@ func (c *Core) find() *Block {
 	if c.code.room > maxRoom {
 		c.dropAllCode()
 	}
+	if c.stopsAt(c.PC) {
+		return nil
+	}
 	page := c.fetch(c.PC)
 	if page == nil {
 		return nil
@@ -177,6 +181,9 @@ func (c *Core) translateFetch(pc uint64) *codePage {
 	}
 	c.trans.codePages[c.el][pc>>12%codePageMarks] = c.gen
 	c.noteBig(pc, r)
+	if c.tells(hv.TraceMMU) {
+		c.tellMMU(c.el, pc, r, true)
+	}
 	pa := r.PA &^ 0xfff
 	if code := c.code.pages[pa]; code != nil {
 		return code
@@ -215,7 +222,7 @@ func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
 	spChecked := c.checksSP()
 	spMoved := false
 	for at := pc; ; at += 4 {
-		if int(b.n) == limit || at&^0xfff != pc&^0xfff {
+		if int(b.n) == limit || at&^0xfff != pc&^0xfff || b.n > 0 && c.host.breaks[at] {
 			ops = append(ops, isa.Op{Code: isa.OpCUT, Imm: at})
 			break
 		}

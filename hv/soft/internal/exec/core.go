@@ -71,6 +71,7 @@ type Core struct {
 	stats    Stats
 	faults   faultPlan
 	debug    debug
+	host     host
 
 	inbox
 }

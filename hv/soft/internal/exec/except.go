@@ -139,6 +139,7 @@ func (c *Core) countTrap() {
 // take enters EL1 at a vector.
 func (c *Core) take(vector uint64) {
 	c.Sys[cpu.SysELR], c.Sys[cpu.SysSPSR] = c.PC, c.PState()
+	kind, from := vector, c.el
 	switch {
 	case c.el == 0:
 		vector += vectorFromEL0
@@ -150,6 +151,12 @@ func (c *Core) take(vector uint64) {
 	c.ss, c.illegal = false, false
 	c.PC = c.Sys[cpu.SysVBAR]&^0x7ff + vector
 	c.debug.update(c)
+	if c.host.active {
+		c.attention.Store(1) // the step ends here
+	}
+	if c.host.trace.Events != 0 {
+		c.tellTaken(kind, from)
+	}
 }
 
 // exceptionReturn is ERET. A return to a state that does not exist sets
@@ -159,6 +166,9 @@ func (c *Core) exceptionReturn() {
 	c.PC = c.Sys[cpu.SysELR]
 	c.monitor.size = 0
 	c.event.Store(true) // an exception return is a wake-up event for WFE
+	if c.tells(hv.TraceExceptions) {
+		c.tell(hv.TraceEvent{Kind: hv.TraceExceptions, Return: true, EL: c.el, To: c.PC})
+	}
 	c.SetPState(spsr)
 }
 

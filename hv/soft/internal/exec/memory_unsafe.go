@@ -52,6 +52,9 @@ func (c *Core) at(va, n uint64, w want) (unsafe.Pointer, bool) {
 		c.watchpoint(va, w.write)
 		return nil, false
 	}
+	if c.stopsAccess(va, n, w.write) {
+		return nil, false
+	}
 	r, f := c.walk(va, mmu.Access{Write: w.write, User: w.tlb == c.UserTLB})
 	if f.Failed {
 		if f.Denied {

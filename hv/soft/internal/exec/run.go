@@ -72,13 +72,18 @@ func (c *Core) quantum(n uint64) uint64 {
 	if counted {
 		n = min(n, c.untilTimer())
 	}
+	if c.host.active {
+		n = c.host.plan(c.count, n)
+	}
 	c.start, c.left = int64(n), int64(n)
 	switch {
-	case c.debug.slow || c.illegal || c.faults.slow:
+	case c.host.step:
+		c.stepOnce()
+	case c.debug.slow || c.illegal || c.faults.slow || c.host.slow:
 		c.slowly()
 	default:
 		c.loop(nil)
-		if c.pend.kind == pendNothing && c.attention.Load() == 0 && c.left > 0 && (counted || c.left >= maxBlock) {
+		if c.pend.kind == pendNothing && c.attention.Load() == 0 && c.left > 0 && (counted || c.host.active || c.left >= maxBlock) {
 			c.cut()
 		}
 	}
@@ -111,6 +116,9 @@ func (c *Core) piece(limit int) *Block {
 	if u := c.regs.Untag(c.PC); u != c.PC {
 		c.PC = u
 	}
+	if c.stopsAt(c.PC) {
+		return nil
+	}
 	page := c.fetch(c.PC)
 	if page == nil {
 		c.trap()
@@ -140,7 +148,10 @@ func (c *Core) slowly() {
 		return
 	}
 	limit := int64(maxBlock)
-	if c.debug.slow || c.faults.SingleStepBlock || c.X[cpu.SP]&spAlign != 0 {
+	if c.host.slow {
+		c.tellExec()
+	}
+	if c.host.slow || c.debug.slow || c.faults.SingleStepBlock || c.X[cpu.SP]&spAlign != 0 {
 		limit = 1
 	}
 	b := c.piece(int(min(limit, c.left)))

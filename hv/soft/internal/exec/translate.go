@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"github.com/arcboxlabs/arcbox-go/hv"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/cpu"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/mmu"
 )
@@ -103,12 +104,15 @@ func (c *Core) walk(va uint64, acc mmu.Access) (mmu.Result, mmu.Fault) {
 // means an empty entry.
 func (c *Core) fill(tlb *cpu.TLB, va uint64, host uint64, r mmu.Result, writable bool) {
 	page := va &^ 0xfff
-	if r.Device || page == 0 || c.debug.watches(page) {
-		return
-	}
 	el := uint8(1)
 	if tlb == c.UserTLB {
 		el = 0
+	}
+	if c.tells(hv.TraceMMU) {
+		c.tellMMU(el, va, r, false)
+	}
+	if r.Device || page == 0 || c.debug.watches(page) || c.host.watches(c.regs.Untag(page)) {
+		return
 	}
 	c.stats.DataFills++
 	t := &c.trans
