@@ -34,7 +34,7 @@ assets: deps build ## make the boot assets that this machine lacks
 kernel: deps build ## compile our own kernel (about 12 minutes, once) and make it the default
 	@bin/arcbox assets fetch --flavour arcbox
 
-run: assets ## boot a VM and show it at work
+run: ## boot a VM and show it at work
 	@scripts/run
 
 boot: assets ## boot a VM with this terminal as its console
