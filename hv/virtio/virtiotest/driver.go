@@ -97,8 +97,7 @@ func Start(t testing.TB, dev virtio.Device, opt Options) *Driver {
 // New makes a guest whose driver has done nothing yet.
 func New(t testing.TB, dev virtio.Device, opt Options) *Driver {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	checkLeaks(t)
 	if opt.Memory == 0 {
 		opt.Memory = 16 << 20
 	}
@@ -122,6 +121,21 @@ func New(t testing.TB, dev virtio.Device, opt Options) *Driver {
 	d.wg.Go(d.interrupts)
 	t.Cleanup(d.close)
 	return d
+}
+
+// leaks are the tests whose goroutines are to be checked. A test's first driver does it, when the
+// last one is closed: others start goroutines at any time.
+var leaks sync.Map
+
+func checkLeaks(t testing.TB) {
+	if _, there := leaks.LoadOrStore(t, true); there {
+		return
+	}
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		leaks.Delete(t)
+		goleak.VerifyNone(t, before)
+	})
 }
 
 func (d *Driver) close() {
