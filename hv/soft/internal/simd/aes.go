@@ -41,20 +41,33 @@ func rotate(x uint64, n uint) uint64 {
 
 // Aese adds the round key m to the state d, then shifts rows and substitutes
 // bytes; Aesd does the inverse. Byte 4*column+row of a register is the state's.
-func Aese(d, m *Vec) { substitute(d, m, &sbox, 5) }
-func Aesd(d, m *Vec) { substitute(d, m, &unsbox, 13) }
+//
+// Row 1 moves left by a column, row 2 by two, row 3 by three: the bytes of row
+// 2 come from the other half, and those of row 1 and 3 from the words in the
+// middle, x, and at the ends, y. To the right, x and y change places.
+func Aese(d, m *Vec) {
+	a, b := d[0]^m[0], d[1]^m[1]
+	x, y := a>>32|b<<32, b>>32|a<<32
+	*d = Vec{substitute(rows(a, x, b, y), &sbox), substitute(rows(b, y, a, x), &sbox)}
+}
 
-// substitute takes byte i of the result from byte i*step of the state: 5 moves
-// row r left by r columns, 13 right.
-func substitute(d, m *Vec, box *[256]byte, step uint) {
-	s := Vec{d[0] ^ m[0], d[1] ^ m[1]}
-	var r Vec
-	for i := range uint(8) {
-		j, k := i*step, (i+8)*step
-		r[0] |= uint64(box[byte(s[j>>3&1]>>(j&7*8))]) << (8 * i)
-		r[1] |= uint64(box[byte(s[k>>3&1]>>(k&7*8))]) << (8 * i)
-	}
-	*d = r
+func Aesd(d, m *Vec) {
+	a, b := d[0]^m[0], d[1]^m[1]
+	x, y := a>>32|b<<32, b>>32|a<<32
+	*d = Vec{substitute(rows(a, y, b, x), &unsbox), substitute(rows(b, x, a, y), &unsbox)}
+}
+
+// rows takes each row of two columns from its own word.
+func rows(r0, r1, r2, r3 uint64) uint64 {
+	const row = 0x000000ff_000000ff
+	return r0&row | r1&(row<<8) | r2&(row<<16) | r3&(row<<24)
+}
+
+func substitute(x uint64, box *[256]byte) uint64 {
+	return uint64(box[byte(x)]) | uint64(box[byte(x>>8)])<<8 |
+		uint64(box[byte(x>>16)])<<16 | uint64(box[byte(x>>24)])<<24 |
+		uint64(box[byte(x>>32)])<<32 | uint64(box[byte(x>>40)])<<40 |
+		uint64(box[byte(x>>48)])<<48 | uint64(box[byte(x>>56)])<<56
 }
 
 // Aesmc mixes the columns of n, Aesimc does the inverse.
