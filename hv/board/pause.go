@@ -10,13 +10,13 @@ import (
 // pause is what Pause, Resume and the vCPUs agree by. The guest's counter
 // stands still in between.
 type pause struct {
-	want atomic.Bool // written with mu held
+	want   atomic.Bool   // written with mu held
+	offset atomic.Uint64 // of the guest's counter from the VM's, in ticks; likewise
 
 	mu     sync.Mutex    // guards what follows
 	held   int           // vCPUs that wait for the end of the pause
 	all    chan struct{} // closed when held reaches all of them; nil without a pause
 	clock  func() uint64 // the VM's counter; nil when there is no VM
-	offset uint64        // of the guest's counter from the VM's, in ticks
 	since  uint64        // clock when the pause began
 	began  time.Time
 	lasted time.Duration // of the pauses that are over
@@ -56,7 +56,7 @@ func (b *Board) Resume() {
 		p.want.Store(false)
 		p.all = nil
 		p.lasted += time.Since(p.began)
-		p.offset += p.now() - p.since
+		p.offset.Add(p.now() - p.since)
 	}
 	p.mu.Unlock()
 	for _, c := range b.cpus {
@@ -69,8 +69,8 @@ func (p *pause) begin(clock func() uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clock = clock
-	p.offset = p.now()
-	p.since = p.offset
+	p.since = p.now()
+	p.offset.Store(p.since)
 }
 
 // finish forgets the clock, whose VM is about to close.
@@ -124,11 +124,4 @@ func (p *pause) total(d time.Duration) time.Duration {
 		t += time.Since(p.began)
 	}
 	return min(t, d)
-}
-
-// counterOffset is what vCPUs set their virtual counter's offset to.
-func (p *pause) counterOffset() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.offset
 }

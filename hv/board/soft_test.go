@@ -280,3 +280,29 @@ func TestPauseStopsAGuestThatSpins(t *testing.T) {
 	b.Stop("enough")
 	<-done
 }
+
+// FuzzGuest runs bytes as a kernel on two vCPUs. Whatever they do, the machine
+// ends when told, with an outcome and without an error of the host.
+func FuzzGuest(f *testing.F) {
+	f.Add(pingPong(2).Bytes())
+	f.Add(echo().Bytes())
+	f.Add(bytes.Repeat([]byte{0x02, 0, 0, 0xd4}, 16)) // HVC #0
+	f.Fuzz(func(t *testing.T, code []byte) {
+		if len(code) == 0 || len(code) > 1<<20 {
+			return
+		}
+		b, err := board.New(board.Config{
+			Engine: soft.New(), CPUs: 2, Memory: board.MinMemory,
+			Kernel: &image.Kernel{Data: code, ImageSize: 8 << 20},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Millisecond)
+		defer cancel()
+		if out, err := b.Run(ctx); err != nil || out == nil || out.Kind == 0 {
+			t.Errorf("ends with %+v, %v", out, err)
+		}
+	})
+}

@@ -213,7 +213,7 @@ func (c *cpu) rest(timeout <-chan time.Time) {
 
 // syncOffset moves the guest's counter to where the last pause left it.
 func (c *cpu) syncOffset() error {
-	want := c.b.pause.counterOffset()
+	want := c.b.pause.offset.Load()
 	if want == c.offset {
 		return nil
 	}
