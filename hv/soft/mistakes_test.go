@@ -54,7 +54,11 @@ const (
 // newGuest makes a bench with the window's first page mapped as first says and
 // the second as second does; 0 leaves it unmapped.
 func newGuest(t testing.TB, first, second uint64) *bench {
-	m := newBench(t, hv.Config{})
+	return newGuestWith(t, hv.Config{}, first, second)
+}
+
+func newGuestWith(t testing.TB, cfg hv.Config, first, second uint64) *bench {
+	m := newBench(t, cfg)
 	put := func(pa, v uint64) { binary.LittleEndian.PutUint64(m.ram[pa-ramBase:], v) }
 	put(ttbr+16, tableL2|3)
 	put(tableL2, tableL3|3)

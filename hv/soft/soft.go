@@ -2,7 +2,8 @@
 // offers EL1 and EL0, little endian, with the 4 KiB granule; which extensions
 // exist is what the ID registers say (FeatureReg), and everything else is
 // UNDEFINED. The interrupt controller is the caller's: accesses to ICC_*
-// registers are Trap exits.
+// registers are Trap exits. The physical timer counts and has its status, but
+// only the virtual one can interrupt.
 //
 // # Where things are
 //
@@ -94,7 +95,7 @@ func (v *vm) Map(ipa uint64, mem []byte, p hv.Prot) error {
 		return fmt.Errorf("cannot map memory at %#x: its host address is not page aligned; take it from mmap: %w", ipa, hv.ErrRange)
 	}
 	var err error
-	v.machine.SetMemory(func(m *mmu.Memory) *mmu.Memory {
+	v.machine.SetMemory(ipa, n, func(m *mmu.Memory) *mmu.Memory {
 		if m.Overlaps(ipa, n) {
 			err = fmt.Errorf("cannot map %#x bytes at %#x: part is mapped already: %w", n, ipa, hv.ErrRange)
 			return nil
@@ -124,7 +125,7 @@ func (v *vm) change(what string, ipa, size uint64, to func(rest *mmu.Memory, out
 	if err != nil {
 		return err
 	}
-	v.machine.SetMemory(func(m *mmu.Memory) *mmu.Memory {
+	v.machine.SetMemory(ipa, size, func(m *mmu.Memory) *mmu.Memory {
 		if !m.Covers(ipa, size) {
 			err = fmt.Errorf("cannot %s %#x bytes at %#x: part is not mapped: %w", what, size, ipa, hv.ErrRange)
 			return nil

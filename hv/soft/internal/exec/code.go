@@ -331,6 +331,18 @@ func (p *codePage) forget() {
 	}
 }
 
+// dropCodeIn forgets the decoded code of some ranges.
+func (c *Core) dropCodeIn(ranges []span64) {
+	for pa := range c.code.pages {
+		for _, s := range ranges {
+			if pa-s.base < s.n {
+				c.dropCode(pa)
+				break
+			}
+		}
+	}
+}
+
 // dropAllCode forgets all decoded code.
 func (c *Core) dropAllCode() {
 	for _, page := range c.code.pages {

@@ -165,9 +165,10 @@ func (m *Machine) remove(c *Core) {
 // Memory is the memory map now.
 func (m *Machine) Memory() *mmu.Memory { return m.mem.Load() }
 
-// SetMemory replaces the memory map by what change makes of it. When it
-// returns, no core uses the old one. change returning nil leaves it.
-func (m *Machine) SetMemory(change func(*mmu.Memory) *mmu.Memory) {
+// SetMemory replaces the memory map by what change makes of it, which differs in
+// the n bytes from base. When it returns, no core uses the old one. change
+// returning nil leaves it.
+func (m *Machine) SetMemory(base, n uint64, change func(*mmu.Memory) *mmu.Memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	next := change(m.mem.Load())
@@ -175,7 +176,7 @@ func (m *Machine) SetMemory(change func(*mmu.Memory) *mmu.Memory) {
 		return
 	}
 	m.mem.Store(next)
-	m.broadcast(nil, func(r *request) { r.memory = true })
+	m.broadcast(nil, func(r *request) { r.remap(span64{base, n}) })
 }
 
 // Invalidate drops decoded code of the n bytes at pa in all cores.

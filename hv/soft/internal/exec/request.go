@@ -4,9 +4,10 @@ import "sync"
 
 // A request is what other goroutines want a core to drop before it goes on.
 type request struct {
-	memory  bool // the memory map changed
-	all     bool // all translations
-	local   bool // those of ASIDs
+	memory  bool     // the memory map changed
+	ranges  []span64 // where
+	all     bool     // all translations
+	local   bool     // those of ASIDs
 	vas     []uint64
 	allCode bool
 	pages   []uint64 // physical pages whose decoded code is stale
@@ -14,6 +15,20 @@ type request struct {
 
 // maxList bounds the lists of a request; beyond it everything is dropped.
 const maxList = 64
+
+// span64 is n bytes of guest physical memory.
+type span64 struct{ base, n uint64 }
+
+// remap notes that another memory stands behind a range, or none.
+func (r *request) remap(s span64) {
+	r.memory = true
+	if len(r.ranges) == maxList {
+		r.allCode, r.ranges = true, r.ranges[:0]
+	}
+	if !r.allCode {
+		r.ranges = append(r.ranges, s)
+	}
+}
 
 func (r *request) dropVA(va uint64) {
 	if len(r.vas) == maxList {
@@ -121,7 +136,7 @@ func (c *Core) serve() {
 	if r.memory {
 		c.mem = c.machine.mem.Load()
 		c.flushAll()
-		c.dropAllCode()
+		c.dropCodeIn(r.ranges)
 	}
 	if r.all {
 		c.flushAll()
@@ -138,7 +153,7 @@ func (c *Core) serve() {
 	for _, page := range r.pages {
 		c.dropCode(page)
 	}
-	*r = request{vas: r.vas[:0], pages: r.pages[:0]}
+	*r = request{vas: r.vas[:0], pages: r.pages[:0], ranges: r.ranges[:0]}
 	c.done = c.posted
 	c.idle.Broadcast()
 }

@@ -153,28 +153,28 @@ var control = strings.NewReplacer(
 	"$T", "if nb := b.next[0]; nb != nil { b = nb; goto top }; goto take0",
 	"$N", "if nb := b.next[1]; nb != nil { b = nb; goto top }; goto take1")
 
+// loopFunc writes the loop: all rows of the first group, and the Hot ones of
+// the others.
 func loopFunc(o *bytes.Buffer, groups []table.Group) {
 	o.WriteString(loopHead)
-	each(groups, func(r table.Row) {
-		if r.Attr&(table.FP|table.Hot) == table.FP && !strings.Contains(r.Body, "$FAULT") && !inCore(groups, r.Name) {
-			return
+	for k, g := range groups {
+		for _, r := range g.Rows {
+			if k == 0 || r.Attr&table.Hot != 0 {
+				fmt.Fprintf(o, "case isa.Op%s:\n%s\n", r.Name, loopBody(r))
+			}
 		}
-		body := placeholders.Replace(control.Replace(goTo(r.Body)))
-		if r.Attr&table.System != 0 && strings.Contains(body, "c.") && r.Attr&table.Fault != 0 {
-			body = "c.left = n + b.after(i)\n" + body
-		}
-		fmt.Fprintf(o, "case isa.Op%s:\n%s\n", r.Name, body)
-	})
+	}
 	o.WriteString(loopTail)
 }
 
-func inCore(groups []table.Group, name string) bool {
-	for _, r := range groups[0].Rows {
-		if r.Name == name {
-			return true
-		}
+// loopBody is the body of a row in the loop. System rows that may leave it see
+// how much of the budget is left behind them.
+func loopBody(r table.Row) string {
+	body := placeholders.Replace(control.Replace(goTo(r.Body)))
+	if r.Attr&(table.System|table.Fault) == table.System|table.Fault {
+		body = "c.left = n + b.after(i)\n" + body
 	}
-	return false
+	return body
 }
 
 // goTo expands $I(x): leave the block for the address x.

@@ -13,8 +13,8 @@ import "strings"
 //	$END     end the block: go on behind it, looking the next block up afresh
 //	$LEAVE   leave the block behind this operation
 //
-// and, when System, c.left, which then says how much of the budget is left after
-// this operation.
+// and, when System and Fault, c.left, which then says how much of the budget is
+// left after this operation.
 func coreRows(t *Table) {
 	t.Add("UNDEF", `c.undefined(); $FAULT`, Ends, Fault)
 	t.Add("FPTRAP", `c.trapFP(); $FAULT`, Ends, Fault)

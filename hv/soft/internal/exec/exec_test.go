@@ -1,0 +1,166 @@
+package exec
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
+)
+
+func TestCountedTime(t *testing.T) {
+	for _, ps := range []uint64{1, 333, 1000, 1001, 50_000, 1 << 40} {
+		var k clock
+		k.init(ps)
+		one := k
+		k.add(1000)
+		for range 1000 {
+			one.add(1)
+		}
+		if k != one {
+			t.Errorf("%d ps: 1000 instructions at once %+v, one by one %+v", ps, k, one)
+		}
+		for _, in := range []uint64{0, 1, 999, 12345, 1 << 40} {
+			deadline := k.ns + in
+			n := k.until(deadline)
+			if ns, _ := k.after(n); n < 1<<62 && ns < deadline {
+				t.Errorf("%d ps: %d ns are not over after %d instructions: %d", ps, in, n, ns-k.ns)
+			}
+			if ns, _ := k.after(n - 1); n > 1 && ns >= deadline {
+				t.Errorf("%d ps: %d ns are over before %d instructions", ps, in, n)
+			}
+		}
+	}
+}
+
+// TestAtomicOperators holds combine to the plain meaning of each operator.
+func TestAtomicOperators(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 20000 {
+		bits := []uint{8, 16, 32, 64}[r.IntN(4)]
+		mask := ^uint64(0) >> (64 - bits)
+		a, b := r.Uint64()&mask, r.Uint64()&mask
+		if r.IntN(4) == 0 {
+			b = a
+		}
+		sa, sb := int64(a<<(64-bits))>>(64-bits), int64(b<<(64-bits))>>(64-bits)
+		want := map[uint8]uint64{
+			isa.LSEAdd: a + b, isa.LSEClr: a &^ b, isa.LSEEor: a ^ b, isa.LSESet: a | b, isa.LSESwap: b,
+			isa.LSESMax: uint64(max(sa, sb)), isa.LSESMin: uint64(min(sa, sb)), isa.LSEUMax: max(a, b), isa.LSEUMin: min(a, b),
+		}
+		for op, w := range want {
+			if got := combine(op, a, b, 64-bits); got&mask != w&mask {
+				t.Fatalf("operator %d of %#x and %#x, %d bits: %#x, want %#x", op, a, b, bits, got&mask, w&mask)
+			}
+		}
+	}
+}
+
+// soon fails the test if f does not return.
+func soon(t *testing.T, what string, f func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s does not return", what)
+	}
+}
+
+func TestRequestsToACoreOutsideRunAreNotWaitedFor(t *testing.T) {
+	m := NewMachine(0)
+	c := NewCore(m, 0)
+	gen := c.gen
+	soon(t, "broadcast", func() { m.broadcast(nil, func(r *request) { r.all = true }) })
+	if c.gen != gen {
+		t.Error("the request was done by another goroutine")
+	}
+	c.enter()
+	if c.gen == gen {
+		t.Error("the core runs without having done the request")
+	}
+	c.pause()
+}
+
+// TestCoresThatWaitForEachOther is mistake 17's other half: two cores at a
+// barrier, each waiting for what the other must drop.
+func TestCoresThatWaitForEachOther(t *testing.T) {
+	m := NewMachine(0)
+	var cores []*Core
+	for k := range 4 {
+		cores = append(cores, NewCore(m, k))
+	}
+	soon(t, "a storm of TLBI and DSB", func() {
+		var wg sync.WaitGroup
+		for _, c := range cores {
+			wg.Go(func() {
+				c.enter()
+				defer c.pause()
+				for k := range uint64(2000) {
+					c.ask(func(r *request) { r.dropVA(k << 12) })
+					c.dsb()
+					c.attend()
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestListsOfARequestAreBounded(t *testing.T) {
+	var r request
+	for k := range uint64(10 * maxList) {
+		r.dropVA(k << 12)
+		r.dropCode(k << 12)
+		r.remap(span64{k << 14, 1 << 14})
+	}
+	if !r.all || !r.allCode || len(r.vas) > maxList || len(r.pages) > maxList || len(r.ranges) > maxList {
+		t.Errorf("%d addresses, %d pages, %d ranges", len(r.vas), len(r.pages), len(r.ranges))
+	}
+}
+
+// TestCompareAndSwapSizes: only the bytes of the access change.
+func TestCompareAndSwapSizes(t *testing.T) {
+	pair := new([2]uint64)
+	bytes := (*[16]byte)(pointer(pair))
+	for _, n := range []uint64{1, 2, 4, 8} {
+		*pair = [2]uint64{^uint64(0), ^uint64(0)}
+		old := ^uint64(0) >> (64 - 8*n)
+		if compareAndSwap(pointer(pair), n, old-1, 0) {
+			t.Errorf("%d bytes: swapped although different", n)
+		}
+		if !compareAndSwap(pointer(pair), n, old, 0) {
+			t.Errorf("%d bytes: not swapped although equal", n)
+		}
+		for k, b := range bytes {
+			if (b == 0) != (uint64(k) < n) {
+				t.Errorf("%d bytes: byte %d is %#x", n, k, b)
+			}
+		}
+	}
+	*pair = [2]uint64{1, 2}
+	if cas128(pair, [2]uint64{1, 3}, [2]uint64{}) || !cas128(pair, [2]uint64{1, 2}, [2]uint64{3, 4}) || *pair != [2]uint64{3, 4} {
+		t.Errorf("16 bytes: %v", *pair)
+	}
+}
+
+// TestTranslationsOfABlockGoTogether is mistake 9: an address in a block drops
+// every page of it that is cached.
+func TestTranslationsOfABlockGoTogether(t *testing.T) {
+	c := NewCore(NewMachine(0), 0)
+	set := &c.trans.big2M
+	w, b := hashBit(set, 0x1234)
+	*w |= b
+	gen := c.gen
+	c.flushVA(0x1234<<21 | 0x5000)
+	if c.gen == gen || marked(set, 0x1234) {
+		t.Error("the block's pages stay")
+	}
+	gen = c.gen
+	c.flushVA(0x9999 << 21)
+	if c.gen != gen {
+		t.Error("an address that is not cached dropped everything")
+	}
+}
