@@ -198,6 +198,9 @@ func exclusive(r *rand.Rand, w uint32, at int) uint32 {
 	if w>>22&1 == 1 && w>>21&1 == 0 && w>>23&1 == 0 {
 		w = setBits(w, 16, 5, 31)
 	}
+	if w>>16&31 == regBase { // which CAS writes
+		w = setBits(w, 16, 5, 12)
+	}
 	if w>>23&1 == 0 {
 		t := w & 31 % 8
 		w = setBits(w, 0, 5, t)
