@@ -123,7 +123,7 @@ func TestListsOfARequestAreBounded(t *testing.T) {
 
 // TestCompareAndSwapSizes: only the bytes of the access change.
 func TestCompareAndSwapSizes(t *testing.T) {
-	pair := new([2]uint64)
+	pair := aligned()
 	bytes := (*[16]byte)(pointer(pair))
 	for _, n := range []uint64{1, 2, 4, 8} {
 		*pair = [2]uint64{^uint64(0), ^uint64(0)}
