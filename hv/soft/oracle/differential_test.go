@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -15,13 +16,31 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv/soft"
 )
 
-// Environment of a soak run, see docs/soak.md: how long (a time.Duration), which
-// seed to start from, and which classes (comma separated).
+// Environment of a soak run, see docs/soak.md: whether this is one (not empty),
+// for how long (a time.Duration), which seed to start from, which classes (comma
+// separated), and where to leave what was found.
 const (
 	envSoak    = "ARCBOX_SOAK"
+	envTime    = "ARCBOX_SOAK_TIME"
 	envSeed    = "ARCBOX_SOAK_SEED"
 	envClasses = "ARCBOX_SOAK_CLASSES"
+	envFound   = "ARCBOX_SOAK_FOUND"
 )
+
+// soakTime is how long to go on: not at all outside of a soak run, in one for
+// an hour if nothing else is said.
+func soakTime(t *testing.T) time.Duration {
+	t.Helper()
+	if os.Getenv(envSoak) == "" {
+		return 0
+	}
+	text := cmp.Or(os.Getenv(envTime), "1h")
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("cannot use %s: %v", envTime, err)
+	}
+	return d
+}
 
 // machine is the software engine with the oracle's memory map, on the test's
 // goroutine.
@@ -51,7 +70,7 @@ func report(t *testing.T, m *Machine, q *QEMU, d Difference) {
 	c := Case{Comment: assembly(small.Vector.Words), Vector: *small.Vector, Want: small.Want}
 	text := c.Format()
 	t.Errorf("%s%s", assembly(small.Vector.Words), small.String())
-	if dir := os.Getenv("ARCBOX_SOAK_FOUND"); dir != "" {
+	if dir := os.Getenv(envFound); dir != "" {
 		h := fnv.New32a()
 		h.Write([]byte(text))
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%08x.txt", h.Sum32())), []byte(text), 0o644); err != nil {
@@ -89,6 +108,9 @@ func compare(t *testing.T, m *Machine, q *QEMU, vs []*Vector) {
 	}
 }
 
+// batchSize is how many vectors of mixed classes are run at once.
+const batchSize = 2000
+
 // TestMixedSequencesAgreeWithQEMU mixes all classes; with ARCBOX_SOAK it goes on
 // for so long.
 func TestMixedSequencesAgreeWithQEMU(t *testing.T) {
@@ -98,14 +120,14 @@ func TestMixedSequencesAgreeWithQEMU(t *testing.T) {
 	if names := os.Getenv(envClasses); names != "" {
 		match = func(s string) bool { return strings.Contains(","+names+",", ","+s+",") }
 	}
-	soak, _ := time.ParseDuration(os.Getenv(envSoak))
-	g, end, batches := NewGenerator(seed, match), time.Now().Add(soak), 2
-	for n := 0; n < batches || time.Now().Before(end); n++ {
-		compare(t, m, q, g.Batch(2000))
+	g, end, n := NewGenerator(seed, match), time.Now().Add(soakTime(t)), 0
+	for ; n < 2 || time.Now().Before(end); n++ {
+		compare(t, m, q, g.Batch(batchSize))
 		if t.Failed() {
 			t.Fatalf("seed %d, batch %d", seed, n)
 		}
 	}
+	t.Logf("%d vectors from seed %d", n*batchSize, seed)
 }
 
 // TestAllowedFaultsChangeNoResult runs the same vectors with blocks of one

@@ -201,6 +201,9 @@ func exclusive(r *rand.Rand, w uint32, at int) uint32 {
 	if w>>16&31 == regBase { // which CAS writes
 		w = setBits(w, 16, 5, 12)
 	}
+	if isCASP(w) {
+		return w &^ (1<<16 | 1) // odd registers are unallocated
+	}
 	if w>>23&1 == 0 {
 		t := w & 31 % 8
 		w = setBits(w, 0, 5, t)
@@ -235,7 +238,10 @@ func sameSize(words []uint32) {
 
 // isExclusive says whether w is LDXR, STXR, LDXP, STXP or a form with acquire
 // or release.
-func isExclusive(w uint32) bool { return w&0x3f800000 == 0x08000000 }
+func isExclusive(w uint32) bool { return w&0x3f800000 == 0x08000000 && !isCASP(w) }
+
+// isCASP says whether w is a form of CASP, which lies among the exclusives.
+func isCASP(w uint32) bool { return w&0xbfa07c00 == 0x08207c00 }
 
 // atomic excludes LDAPR, which LSECPU has and Armv8.1 has not.
 func atomic(r *rand.Rand, w uint32, at int) uint32 {
