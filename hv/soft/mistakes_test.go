@@ -26,7 +26,7 @@ import (
 //	18      hvtest "ERET takes a pending interrupt before the next instruction"
 //	19      hvtest "TVAL counts down to CVAL", "a moved deadline ends RunN early"
 //	20      hvtest "a vCPU parked after WFI comes back"
-//	21, 22  float's TestFloat, TestFPAnswers, simd's tests
+//	21, 22  float's TestFloat, TestFPAnswers, TestSIMDAnswers, simd's tests
 //	23      isa.TestUnallocatedWordsAreUndefined
 //	24      hvtest "a storm of Kicks loses nothing", "a Kick ends a guest that faults for ever"
 
