@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -31,7 +33,8 @@ type machine struct {
 	console  vmapi.Console
 	hvc0     *console.Device
 	terminal net.Conn    // nil for none
-	disks    []io.Closer // their images
+	files    []io.Closer // disk images and logs
+	repeats  bool        // deterministic
 	typing   sync.WaitGroup
 
 	done chan struct{} // closed when end and err hold and everything is closed
@@ -48,7 +51,7 @@ func newMachine(req *vmapi.BootReq) (*machine, error) {
 		DigestMemory: req.DigestMemory, Watch: board.NewWatch(), Log: log.Printf,
 	}
 	for _, part := range []func(*board.Config, *vmapi.BootReq) error{
-		m.addEngine, m.addKernel, m.addInitrd, m.addConsoles, m.addDisks, m.addRandom, m.addBoard,
+		m.addEngine, m.addKernel, m.addInitrd, m.addDeterministic, m.addConsoles, m.addDisks, m.addRandom, m.addBoard,
 	} {
 		if err := part(&cfg, req); err != nil {
 			m.closeFiles()
@@ -133,7 +136,7 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.BootReq) error {
 			f.Close()
 			return refused(err)
 		}
-		m.disks = append(m.disks, disk)
+		m.files = append(m.files, disk)
 		name := "vd" + string(rune('a'+i))
 		dev, err := blk.New(disk, blk.Options{
 			ReadOnly: d.ReadOnly, Serial: name, Queues: min(cfg.CPUs, virtio.MaxQueues),
@@ -147,8 +150,41 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.BootReq) error {
 	return nil
 }
 
+// addRandom makes the entropy device: the host's, or one that a seed repeats.
 func (m *machine) addRandom(cfg *board.Config, _ *vmapi.BootReq) error {
-	cfg.Devices = append(cfg.Devices, rng.New(nil))
+	var source io.Reader
+	if d := cfg.Deterministic; d != nil {
+		var key [32]byte
+		binary.LittleEndian.PutUint64(key[:], d.Seed)
+		source = rand.NewChaCha8(key)
+	}
+	cfg.Devices = append(cfg.Devices, rng.New(source))
+	return nil
+}
+
+// addDeterministic has the run repeat, be logged, or follow a log.
+func (m *machine) addDeterministic(cfg *board.Config, req *vmapi.BootReq) error {
+	if req.Deterministic == nil {
+		return nil
+	}
+	d := &board.Deterministic{Seed: req.Deterministic.Seed}
+	if req.Deterministic.Record != 0 {
+		f, err := req.Take(req.Deterministic.Record)
+		if err != nil {
+			return err
+		}
+		m.files = append(m.files, f)
+		d.Record = f
+	}
+	if req.Deterministic.Replay != 0 {
+		f, err := req.Take(req.Deterministic.Replay)
+		if err != nil {
+			return err
+		}
+		m.files = append(m.files, f)
+		d.Replay = f
+	}
+	cfg.Deterministic, m.repeats = d, true
 	return nil
 }
 
@@ -189,6 +225,9 @@ func (m *machine) join(joined *sync.WaitGroup) {
 			io.Copy(m.terminal, screen)
 		})
 		enter = func(p []byte) error {
+			if m.repeats {
+				return nil // when this device takes it is not counted
+			}
 			_, err := port.Write(p)
 			return err
 		}
@@ -201,7 +240,7 @@ func (m *machine) closeFiles() {
 	if m.terminal != nil {
 		m.terminal.Close()
 	}
-	for _, d := range m.disks {
+	for _, d := range m.files {
 		d.Close()
 	}
 }

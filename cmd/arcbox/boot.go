@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,6 +44,8 @@ type bootFlags struct {
 	console                string
 	timeout                time.Duration
 	json, digest           bool
+	seed                   string // of --deterministic; empty without it
+	record, replay         string
 }
 
 func newBoot() *cobra.Command {
@@ -79,6 +82,10 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 	fl.StringVar(&f.console, "console", "hvc0", "console that this terminal is: hvc0 or ttyAMA0")
 	fl.DurationVar(&f.timeout, "timeout", 0, "give up after so long, 0 for never")
 	fl.BoolVar(&f.json, "json", false, "print a summary as JSON on standard error at the end")
+	fl.StringVar(&f.seed, "deterministic", "", "make a run that the same `SEED` repeats: console, instructions, memory")
+	fl.Lookup("deterministic").NoOptDefVal = "1"
+	fl.StringVar(&f.record, "record", "", "log what is typed on a deterministic guest's ttyAMA0 to `FILE`")
+	fl.StringVar(&f.replay, "replay", "", "type what the log `FILE` has, when it was typed")
 	fl.BoolVar(&f.digest, "memory-digest", false, "add memory_sha256 of guest RAM to the summary")
 	return cmd
 }
@@ -270,7 +277,34 @@ func (f *bootFlags) request() (*vmapi.BootReq, error) {
 		}
 		req.Disks = append(req.Disks, disk)
 	}
-	return req, nil
+	return req, f.addDeterministic(req)
+}
+
+// addDeterministic asks for a run that can be repeated.
+func (f *bootFlags) addDeterministic(req *vmapi.BootReq) error {
+	if f.seed == "" {
+		if f.record != "" || f.replay != "" {
+			return usagef("cannot record or replay another guest than a deterministic one: add --deterministic")
+		}
+		return nil
+	}
+	seed, err := strconv.ParseUint(f.seed, 0, 64)
+	if err != nil {
+		return usagef("cannot read %q as a seed: write a number", f.seed)
+	}
+	d := &vmapi.Deterministic{Seed: seed}
+	req.Deterministic = d
+	if f.record != "" {
+		log, err := os.Create(f.record)
+		if err != nil {
+			return fmt.Errorf("cannot record: %w", err)
+		}
+		d.Record = req.Attach(log)
+	}
+	if f.replay != "" {
+		d.Replay, err = attach(&req.Files, "log", f.replay)
+	}
+	return err
 }
 
 // attach opens a file for reading.

@@ -47,6 +47,17 @@ type BootReq struct {
 	Terminal ipc.FD `json:"terminal"`
 
 	DigestMemory bool `json:"digest_memory,omitempty"` // fill in WaitResp.MemorySHA256
+
+	// Deterministic asks for a run that can be repeated exactly; nil for none.
+	Deterministic *Deterministic `json:"deterministic,omitempty"`
+}
+
+// Deterministic is what repeats a run, beside an equal BootReq. Only ttyAMA0
+// can be typed on then.
+type Deterministic struct {
+	Seed   uint64 `json:"seed"`             // of the guest's randomness and of the turns of its vCPUs
+	Record ipc.FD `json:"record,omitempty"` // an empty file, to log what is typed; 0 for none
+	Replay ipc.FD `json:"replay,omitempty"` // such a log, which types instead; 0 for none
 }
 
 // Console names one of the guest's consoles, as Linux does.

@@ -188,6 +188,52 @@ func TestSummaryIsJSON(t *testing.T) {
 	}
 }
 
+// repeatable is what two deterministic boots have in common.
+type repeatable struct {
+	Instructions uint64
+	MemorySHA256 string `json:"memory_sha256"`
+}
+
+// repeat runs a deterministic boot to its power-off.
+func repeat(t *testing.T, cmd *exec.Cmd) (stdout string, r repeatable) {
+	t.Helper()
+	e := finish(t, cmd)
+	e.want(t, 0)
+	if err := json.Unmarshal([]byte(e.stderr), &r); err != nil {
+		t.Fatalf("%v: %s", err, tail(e.stderr))
+	}
+	return e.stdout, r
+}
+
+func TestDeterministicBootsAreTheSame(t *testing.T) {
+	boot := func(seed string) (string, repeatable) {
+		return repeat(t, start(t, kit.AFlavour(t, kit.BuiltIn), "sleep", "--deterministic="+seed,
+			"--cpus", "2", "--memory", "128MiB", "--json", "--memory-digest"))
+	}
+	text, first := boot("7")
+	for range kit.Rounds(1, 9) {
+		if again, r := boot("7"); again != text || r != first {
+			t.Errorf("the same seed: %+v, then %+v; console equal: %v", first, r, again == text)
+		}
+	}
+	if _, other := boot("8"); other == first {
+		t.Errorf("another seed is no other run: %+v", other)
+	}
+}
+
+func TestRecordedTypingReplays(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	flags := []string{"--deterministic", "--memory", "128MiB", "--json", "--memory-digest"}
+	echo := func(more ...string) *exec.Cmd {
+		return start(t, kit.AFlavour(t, kit.Any), "echo", append(flags, more...)...)
+	}
+	typed, first := repeat(t, typing(t, echo("--record", log), "typed once\nbye\n"))
+	text, second := repeat(t, echo("--replay", log))
+	if text != typed || first != second || !strings.Contains(text, `heard "typed once"`) {
+		t.Errorf("%+v, replayed %+v; console equal: %v\n%s", first, second, text == typed, tail(text))
+	}
+}
+
 func TestDiskKeepsWhatTheGuestWrote(t *testing.T) {
 	fl := kit.AFlavour(t, kit.BuiltIn) // the tests' init loads no modules
 	disk := filepath.Join(t.TempDir(), "disk")
