@@ -193,7 +193,7 @@ func (p *Port) room() uint64 {
 	return room
 }
 
-// Attach options.
+// AttachOptions say where a reader begins and who waits for whom.
 type AttachOptions struct {
 	History bool // begin with what the ring holds, instead of what comes next
 	Wait    bool // have the guest wait for this reader rather than overtake it
