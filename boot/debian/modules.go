@@ -95,6 +95,9 @@ func (o *order) add(ctx context.Context, name string) error {
 			return err
 		}
 	}
+	if data, err = lean(data); err != nil {
+		return fmt.Errorf("cannot read the module %s: %w", file, err)
+	}
 	o.state[name] = placed
 	o.modules = append(o.modules, module{strings.TrimSuffix(file, ".xz"), data})
 	return nil
