@@ -198,13 +198,13 @@ func exclusive(r *rand.Rand, w uint32, at int) uint32 {
 	if w>>22&1 == 1 && w>>21&1 == 0 && w>>23&1 == 0 {
 		w = setBits(w, 16, 5, 31)
 	}
+	if isCASP(w) {
+		w &^= 1<<16 | 1 // odd registers are unallocated
+	}
 	if w>>16&31 == regBase { // which CAS writes
 		w = setBits(w, 16, 5, 12)
 	}
-	if isCASP(w) {
-		return w &^ (1<<16 | 1) // odd registers are unallocated
-	}
-	if w>>23&1 == 0 {
+	if w>>23&1 == 0 && !isCASP(w) {
 		t := w & 31 % 8
 		w = setBits(w, 0, 5, t)
 		if w>>21&1 == 1 {
