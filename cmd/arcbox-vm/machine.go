@@ -140,6 +140,7 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.BootReq) error {
 		name := "vd" + string(rune('a'+i))
 		dev, err := blk.New(disk, blk.Options{
 			ReadOnly: d.ReadOnly, Serial: name, Queues: min(cfg.CPUs, virtio.MaxQueues),
+			InOrder: cfg.Deterministic != nil,
 			Failed: func(op string, err error) { log.Printf("%s: the host failed to %s: %v", name, op, err) },
 		})
 		if err != nil {
@@ -240,7 +241,13 @@ func (m *machine) closeFiles() {
 	if m.terminal != nil {
 		m.terminal.Close()
 	}
-	for _, d := range m.files {
-		d.Close()
+	for _, f := range m.files {
+		// Whatever the flush policy was while the machine ran, at its end all is on the medium.
+		if disk, ok := f.(*file.File); ok {
+			if err := disk.SyncAs(file.Full); err != nil {
+				log.Print(err)
+			}
+		}
+		f.Close()
 	}
 }
