@@ -1,9 +1,12 @@
 package hvtest
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/arcboxlabs/arcbox-go/hv"
 	"github.com/arcboxlabs/arcbox-go/hv/arm64"
@@ -16,6 +19,9 @@ var smpChecks = []check{
 	{"store-release then load-acquire stay in order", "Arm ARM B2.3.11: a load-acquire is not observed before an earlier store-release", needsTwoCPUs, releaseThenAcquire},
 	{"a message is seen after its flag", "Arm ARM B2.3: load-acquire and store-release order what surrounds them", needsTwoCPUs, messagePassing},
 	{"a broadcast TLBI has finished at DSB", "Arm ARM D8.14: after the DSB no PE uses the removed entry", needsTwoCPUs, broadcastTLBI},
+	{"bytes, halves and pairs are exclusive too", "Arm ARM B2.12: the granule of a store-exclusive does not lose a neighbour's store", needsTwoCPUs, smallAndLargeExclusives},
+	{"code rewritten by another vCPU is run", "Arm ARM B2.4.4: IC IVAU is broadcast within the inner shareable domain", needsTwoCPUs, broadcastIC},
+	{"Protect reaches every running vCPU", "no vCPU uses the old mapping afterwards", needsTwoCPUs, protectReachesAll},
 	{"each vCPU has its own registers", "A VCPU belongs to the goroutine that made it", needsTwoCPUs, ownRegisters},
 	{"a vCPU can be made again", "VCPU.Close ends the vCPU", needsTwoCPUs, vcpuAgain},
 }
@@ -199,6 +205,109 @@ func broadcastTLBI(m *machine) {
 	m.page(0, spare|normal)
 	m.together([]*asm.Program{write, read},
 		[]uint64{paged, rounds, level3, spare | normal, (spare + 0x1000) | normal, spare, spare + 0x1000, data}, nothing)
+}
+
+// Exclusives of other sizes: LDXRB and STXRB of X3, LDXRH and STXRH, and LDXP
+// and STXP of X3 and X6.
+const (
+	ldxrb, stxrb = 0x085f7c03, 0x08047c03
+	ldxrh, stxrh = 0x485f7c03, 0x48047c03
+	ldxp, stxp   = 0xc87f1803, 0xc8241803
+)
+
+// smallAndLargeExclusives counts together in a byte, a halfword and a pair, which
+// must wrap without touching what lies beside.
+func smallAndLargeExclusives(m *machine) {
+	for _, tt := range []struct {
+		name        string
+		load, store uint32
+		mask        uint64
+	}{{"byte", ldxrb, stxrb, 0xff}, {"half", ldxrh, stxrh, 0xffff}, {"pair", ldxp, stxp, ^uint64(0)}} {
+		const each = 10_000
+		var programs []*asm.Program
+		for i := range m.pair() {
+			programs = append(programs, counting(code+uint64(i)*0x1000, func(p *asm.Program) {
+				p.Label("retry")
+				p.Op(tt.load, asm.AddImm(3, 3, 1), asm.AddImm(6, 6, 1), tt.store).CbnzW(4, "retry")
+			}))
+		}
+		clear(m.ram[data-ramBase:][:64])
+		m.together(programs, []uint64{data, each}, nothing)
+		if got, want := m.word(data), uint64(each*len(programs))&tt.mask; got != want {
+			m.Errorf("%s: the counter is %d, want %d", tt.name, got, want)
+		}
+	}
+}
+
+// broadcastIC: the writer replaces MOVZ X3, #n by the next n, invalidates, waits
+// and only then says n; the runner, having heard n, must run MOVZ of at least n.
+func broadcastIC(m *machine) {
+	const rounds = 500
+	if m.pair() < 2 {
+		m.Skip("needs three vCPUs")
+	}
+	// X0 the function, X1 rounds, X2 where n is said, X5 the first instruction.
+	write := asm.New(code)
+	write.Label("again")
+	write.Op(asm.AddImm(6, 6, 1), asm.AddImm(5, 5, 32), asm.StrW(5, 0, 0)) // imm16 lies at bit 5
+	write.Op(asm.DcCVAU(0), asm.DsbSY(), asm.IcIVAU(0), asm.DsbSY(), asm.Isb(), asm.Stlr(6, 2))
+	write.Op(asm.SubImm(1, 1, 1)).Cbnz(1, "again").Op(asm.Hvc(1))
+	read := asm.New(code + 0x1000)
+	read.Label("again")
+	read.Op(asm.Ldar(6, 2), asm.Isb(), 0xd63f0000) // BLR X0
+	read.Op(asm.Sub(8, 3, 6), 0xd37ffd08).Cbnz(8, "stale").Op(asm.Sub(8, 6, 1)).Cbnz(8, "again").Op(asm.Hvc(1))
+	read.Label("stale")
+	read.Op(asm.Hvc(2))
+	m.load(asm.New(spare).Op(asm.MovZ(3, 0, 0), asm.Ret()))
+	m.setWord(data, 0)
+	m.together([]*asm.Program{write, read}, []uint64{spare, rounds, data, 0, 0, uint64(asm.MovZ(3, 0, 0))}, nothing)
+}
+
+// protectReachesAll: all vCPUs store to one page without end until it is
+// read-only; after Protect returned not one store more arrives.
+func protectReachesAll(m *machine) {
+	g := m.engine.Caps().Granule
+	buf := m.memory(max(g, 16<<10))
+	m.must(m.vm.Map(window, buf[:g], hv.Read|hv.Write))
+	errs := make(chan error, m.pair())
+	m.writeTables()
+	for i := range m.pair() {
+		p := asm.New(code + uint64(i)*0x1000)
+		p.Label("again")
+		m.load(p.Op(asm.AddImm(1, 1, 1), asm.Str(1, 0, 64*(i+1))).B("again"))
+		go func() {
+			errs <- onThread(m.vm, 1+i, func(cpu hv.VCPU) error {
+				if err := enter(cpu, p.Base, []uint64{window}); err != nil {
+					return err
+				}
+				var e hv.Exit
+				if err := runFor(cpu, &e, patience); err != nil {
+					return err
+				}
+				if e.Kind != hv.Denied {
+					return fmt.Errorf("vCPU %d: exit is %s, want denied", 1+i, describe(e))
+				}
+				return nil
+			})
+		}()
+	}
+	deadline := time.Now().Add(patience)
+	for i := range m.pair() {
+		for binary.LittleEndian.Uint64(buf[64*(i+1):]) == 0 && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	m.must(m.vm.Protect(window, g, hv.Read))
+	then := bytes.Clone(buf[:256])
+	time.Sleep(2 * time.Millisecond)
+	if !bytes.Equal(then, buf[:256]) {
+		m.Error("memory changed after Protect had returned")
+	}
+	for range m.pair() {
+		if err := <-errs; err != nil {
+			m.Error(err)
+		}
+	}
 }
 
 func ownRegisters(m *machine) {
