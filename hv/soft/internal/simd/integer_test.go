@@ -86,14 +86,14 @@ var (
 		{"saturating absolute value", unarySat(Sqabs), true, true, false, signedLimit, func(a, _, _ *big.Int, _ uint) *big.Int { return num().Abs(a) }},
 		{"unsigned to signed accumulate", unarySat(Suqadd), false, false, true, signedLimit, func(a, _, d *big.Int, _ uint) *big.Int { return num().Add(a, d) }},
 		{"signed to unsigned accumulate", unarySat(Usqadd), true, true, false, unsignedLimit, func(a, _, d *big.Int, _ uint) *big.Int { return num().Add(a, d) }},
-		{"signed shift", plain(Sshl), true, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, false) }},
-		{"unsigned shift", plain(Ushl), false, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, false) }},
-		{"signed rounding shift", plain(Srshl), true, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, true) }},
-		{"unsigned rounding shift", plain(Urshl), false, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, true) }},
-		{"signed saturating shift", Sqshl, true, true, false, signedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, false) }},
-		{"unsigned saturating shift", Uqshl, false, true, false, unsignedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, false) }},
-		{"signed saturating rounding shift", Sqrshl, true, true, false, signedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, true) }},
-		{"unsigned saturating rounding shift", Uqrshl, false, true, false, unsignedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shifted(a, b, true) }},
+		{"signed shift", plain(Sshl), true, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, false) }},
+		{"unsigned shift", plain(Ushl), false, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, false) }},
+		{"signed rounding shift", plain(Srshl), true, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, true) }},
+		{"unsigned rounding shift", plain(Urshl), false, true, false, wraps, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, true) }},
+		{"signed saturating shift", Sqshl, true, true, false, signedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, false) }},
+		{"unsigned saturating shift", Uqshl, false, true, false, unsignedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, false) }},
+		{"signed saturating rounding shift", Sqrshl, true, true, false, signedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, true) }},
+		{"unsigned saturating rounding shift", Uqrshl, false, true, false, unsignedLimit, func(a, b, _ *big.Int, _ uint) *big.Int { return shiftedBy(a, b, true) }},
 	}
 )
 
@@ -123,8 +123,8 @@ func signless(x *big.Int) *big.Int {
 	return x
 }
 
-// shifted shifts by the low byte of b, signed.
-func shifted(a, b *big.Int, round bool) *big.Int {
+// shiftedBy shifts by the low byte of b, signed.
+func shiftedBy(a, b *big.Int, round bool) *big.Int {
 	n := int(int8(num().And(b, big.NewInt(255)).Uint64()))
 	if n >= 0 {
 		return num().Lsh(a, uint(n))

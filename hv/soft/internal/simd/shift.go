@@ -53,34 +53,39 @@ func Rshrn(d, n *Vec, s Shape, sh uint) {
 	narrow(d, l.shrRound(n[0], sh), l.shrRound(n[1], sh), s)
 }
 
+// shifted is n's wide elements after the shift f.
+func shifted(n *Vec, s Shape, sh uint, f func(l lanes, a uint64, n uint) uint64) (t Vec) {
+	t.shift(n, s.double(), sh, f)
+	return t
+}
+
 func Sqshrn(d, n *Vec, s Shape, sh uint) uint32 {
-	var t Vec
-	Sshr(&t, n, s.double(), sh)
+	t := shifted(n, s, sh, lanes.sar)
 	return Sqxtn(d, &t, s)
 }
+
 func Sqrshrn(d, n *Vec, s Shape, sh uint) uint32 {
-	var t Vec
-	Srshr(&t, n, s.double(), sh)
+	t := shifted(n, s, sh, lanes.sarRound)
 	return Sqxtn(d, &t, s)
 }
+
 func Sqshrun(d, n *Vec, s Shape, sh uint) uint32 {
-	var t Vec
-	Sshr(&t, n, s.double(), sh)
+	t := shifted(n, s, sh, lanes.sar)
 	return Sqxtun(d, &t, s)
 }
+
 func Sqrshrun(d, n *Vec, s Shape, sh uint) uint32 {
-	var t Vec
-	Srshr(&t, n, s.double(), sh)
+	t := shifted(n, s, sh, lanes.sarRound)
 	return Sqxtun(d, &t, s)
 }
+
 func Uqshrn(d, n *Vec, s Shape, sh uint) uint32 {
-	var t Vec
-	Ushr(&t, n, s.double(), sh)
+	t := shifted(n, s, sh, lanes.shr)
 	return Uqxtn(d, &t, s)
 }
+
 func Uqrshrn(d, n *Vec, s Shape, sh uint) uint32 {
-	var t Vec
-	Urshr(&t, n, s.double(), sh)
+	t := shifted(n, s, sh, lanes.shrRound)
 	return Uqxtn(d, &t, s)
 }
 
@@ -105,39 +110,51 @@ func all(s Shape, x uint) Vec {
 
 // Shifts by a register: the signed low byte of each element of m is the shift
 // to the left, or to the right when negative.
-func Sshl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, true, false, false) }
-func Ushl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, false, false, false) }
-func Srshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, true, true, false) }
-func Urshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, false, true, false) }
-func Sqshl(d, n, m *Vec, s Shape) uint32  { return shiftEach(d, n, m, s, true, false, true) }
-func Uqshl(d, n, m *Vec, s Shape) uint32  { return shiftEach(d, n, m, s, false, false, true) }
-func Sqrshl(d, n, m *Vec, s Shape) uint32 { return shiftEach(d, n, m, s, true, true, true) }
-func Uqrshl(d, n, m *Vec, s Shape) uint32 { return shiftEach(d, n, m, s, false, true, true) }
+func Sshl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, signed) }
+func Ushl(d, n, m *Vec, s Shape)          { shiftEach(d, n, m, s, 0) }
+func Srshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, signed|rounding) }
+func Urshl(d, n, m *Vec, s Shape)         { shiftEach(d, n, m, s, rounding) }
+func Sqshl(d, n, m *Vec, s Shape) uint32  { return shiftEach(d, n, m, s, signed|saturating) }
+func Uqshl(d, n, m *Vec, s Shape) uint32  { return shiftEach(d, n, m, s, saturating) }
+func Sqrshl(d, n, m *Vec, s Shape) uint32 { return shiftEach(d, n, m, s, signed|rounding|saturating) }
+func Uqrshl(d, n, m *Vec, s Shape) uint32 { return shiftEach(d, n, m, s, rounding|saturating) }
 
-func shiftEach(d, n, m *Vec, s Shape, signed, round, sat bool) uint32 {
+// manner is a set of what makes one shift by a register differ from another.
+type manner uint8
+
+const (
+	signed     manner = 1 // elements are signed
+	rounding   manner = 2 // to the right: add the last bit dropped
+	saturating manner = 4 // to the left: to the bound if bits that matter get lost
+)
+
+func shiftEach(d, n, m *Vec, s Shape, how manner) uint32 {
 	var r Vec
-	var any uint64
+	var sat uint64
 	size := s.size()
 	for i := range s.count() {
-		sh := int(int8(m.Lane(size, i)))
-		var x, over uint64
-		switch {
-		case sh < 0 && signed:
-			x = uint64(sarRound(n.signed(size, i), uint(-sh), round))
-		case sh < 0:
-			x = shrRound(n.Lane(size, i), uint(-sh), round)
-		case !sat:
-			x = n.Lane(size, i) << sh
-		case signed:
-			x, over = shlSigned(n.signed(size, i), uint(sh), size)
-		default:
-			x, over = shlUnsigned(n.Lane(size, i), uint(sh), size)
-		}
+		x, over := how.shift(n, size, i, int(int8(m.Lane(size, i))))
 		r.SetLane(size, i, x)
-		any |= over
+		sat |= over
 	}
 	*d = r
-	return qc(any)
+	return qc(sat)
+}
+
+// shift gives element i of n shifted; over is 1 if it was saturated.
+func (how manner) shift(n *Vec, size, i uint, sh int) (r, over uint64) {
+	round := how&rounding != 0
+	switch {
+	case sh < 0 && how&signed != 0:
+		return uint64(sarRound(n.signed(size, i), uint(-sh), round)), 0
+	case sh < 0:
+		return shrRound(n.Lane(size, i), uint(-sh), round), 0
+	case how&saturating == 0:
+		return n.Lane(size, i) << sh, 0
+	case how&signed != 0:
+		return shlSigned(n.signed(size, i), uint(sh), size)
+	}
+	return shlUnsigned(n.Lane(size, i), uint(sh), size)
 }
 
 // sarRound and shrRound shift right by n, at least 1, and may add the last bit

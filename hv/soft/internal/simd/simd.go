@@ -22,7 +22,8 @@ import "github.com/arcboxlabs/arcbox-go/hv/soft/internal/float"
 // A Vec is a 128-bit register; Vec[0] holds bits 63:0.
 type Vec [2]uint64
 
-const QC = float.QC // the cumulative saturation bit of FPSR
+// QC is the cumulative saturation bit of FPSR.
+const QC = float.QC
 
 // A Shape says how an instruction divides its registers: bits 1:0 are log2 of
 // the element size in bytes, bits 3:2 how much of a register takes part.

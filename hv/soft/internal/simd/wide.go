@@ -120,22 +120,20 @@ func Xtn(d, n *Vec, s Shape) { narrow(d, n[0], n[1], s) }
 
 // Addhn and Subhn keep the high half of each sum or difference; Raddhn and
 // Rsubhn round it.
-func Addhn(d, n, m *Vec, s Shape) { var t Vec; Add(&t, n, m, s.double()); Shrn(d, &t, s, 8<<s.size()) }
-func Subhn(d, n, m *Vec, s Shape) { var t Vec; Sub(&t, n, m, s.double()); Shrn(d, &t, s, 8<<s.size()) }
-func Raddhn(d, n, m *Vec, s Shape) {
-	var t Vec
-	Add(&t, n, m, s.double())
-	Rshrn(d, &t, s, 8<<s.size())
-}
-func Rsubhn(d, n, m *Vec, s Shape) {
-	var t Vec
-	Sub(&t, n, m, s.double())
-	Rshrn(d, &t, s, 8<<s.size())
+func Addhn(d, n, m *Vec, s Shape)  { t := combined(n, m, s, lanes.add); Shrn(d, &t, s, 8<<s.size()) }
+func Subhn(d, n, m *Vec, s Shape)  { t := combined(n, m, s, lanes.sub); Shrn(d, &t, s, 8<<s.size()) }
+func Raddhn(d, n, m *Vec, s Shape) { t := combined(n, m, s, lanes.add); Rshrn(d, &t, s, 8<<s.size()) }
+func Rsubhn(d, n, m *Vec, s Shape) { t := combined(n, m, s, lanes.sub); Rshrn(d, &t, s, 8<<s.size()) }
+
+// combined is f of the wide elements of n and m.
+func combined(n, m *Vec, s Shape, f func(l lanes, a, b uint64) uint64) (t Vec) {
+	both(&t, n, m, s.double(), f)
+	return t
 }
 
-// clamp is one step of a saturating narrowing: the elements of wide, signed or
-// not, limited to the numbers that fit the narrow elements of d.
-func clamp(d *Vec, wide *Vec, s Shape, min, max func(l lanes, a, b uint64) uint64, lo, hi uint64) uint32 {
+// clamp is a saturating narrowing: the elements of wide, limited to lo and hi
+// by the min and max that see them as signed or not.
+func clamp(d, wide *Vec, s Shape, min, max func(l lanes, a, b uint64) uint64, lo, hi uint64) uint32 {
 	w := s.double()
 	l := w.lanes()
 	least, most, k := l.lsb()*(lo&l.one()), l.lsb()*hi, &keep[w&15]
