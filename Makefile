@@ -40,7 +40,7 @@ run: ## boot a VM and show it at work
 boot: assets ## boot a VM with this terminal as its console
 	@scripts/boot
 
-test: deps build ## run every test
+test: deps build assets ## run every test
 	$(GO) test -race -short $(RACE_PKGS)
 	$(GO) test -short $(VM_PKGS)
 

@@ -22,10 +22,6 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
-// maxInitrd bounds what is read into memory before guest RAM is known to hold
-// it: a Docker-capable root in an initramfs has 70 MB.
-const maxInitrd = 1 << 30
-
 // A machine is a board with its backends and terminal.
 type machine struct {
 	board    *board.Board
@@ -84,8 +80,10 @@ func (m *machine) addKernel(cfg *board.Config, req *vmapi.BootReq) error {
 	if err != nil {
 		return err
 	}
-	cfg.Kernel, err = image.Open(f, info.Size())
-	return refused(err)
+	if cfg.Kernel, err = image.Open(f, info.Size()); err != nil {
+		return refused(fmt.Errorf("cannot use the kernel: %w", err))
+	}
+	return nil
 }
 
 func (m *machine) addInitrd(cfg *board.Config, req *vmapi.BootReq) error {
@@ -97,11 +95,16 @@ func (m *machine) addInitrd(cfg *board.Config, req *vmapi.BootReq) error {
 		return err
 	}
 	defer f.Close()
-	cfg.Initrd, err = io.ReadAll(io.LimitReader(f, maxInitrd+1))
-	if err == nil && len(cfg.Initrd) > maxInitrd {
-		err = fmt.Errorf("cannot use the initrd: it has more than %d MiB", maxInitrd>>20)
+	info, err := f.Stat()
+	if err != nil {
+		return err
 	}
-	return refused(err)
+	initrd, err := image.OpenInitrd(f, info.Size())
+	if err != nil {
+		return refused(fmt.Errorf("cannot use the initrd: %w", err))
+	}
+	cfg.Initrd = initrd.Data
+	return nil
 }
 
 // addConsoles makes hvc0 and joins one console to the terminal.

@@ -54,7 +54,7 @@ func finish(t *testing.T, cmd *exec.Cmd) ended {
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%v: %v", cmd.Args, err)
+		t.Fatal(err)
 	}
 	return ended{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
