@@ -357,3 +357,25 @@ func TestTypingWaitsForTheGuest(t *testing.T) {
 		t.Errorf("typing at a machine that has ended: %v, want ErrEnded", err)
 	}
 }
+
+// FuzzWatch: whatever a guest writes to its consoles, what is kept stays
+// within bounds, and what is passed on is what came.
+func FuzzWatch(f *testing.F) {
+	f.Add([]byte(panicText+panicTextEnd), []byte("login: "))
+	f.Fuzz(func(t *testing.T, one, two []byte) {
+		w := NewWatch()
+		var out bytes.Buffer
+		a, b := w.Tap("hvc0", &out), w.Tap("ttyAMA0", nil)
+		a.Write(one)
+		b.Write(two)
+		lines := w.Lines()
+		if len(lines) > watchLines+2 || !bytes.Equal(out.Bytes(), one) {
+			t.Fatalf("%d lines kept, %d of %d bytes passed on", len(lines), out.Len(), len(one))
+		}
+		for _, l := range lines {
+			if len(l) > watchLineSize+len("ttyAMA0: ") || strings.Contains(l, "\n") {
+				t.Fatalf("kept %q", l)
+			}
+		}
+	})
+}
