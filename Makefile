@@ -28,10 +28,12 @@ build: ## build the programs into bin/
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps
 
-assets: deps build ## make the boot assets that this machine lacks
+assets: build ## make the boot assets that this machine lacks
+	@scripts/deps assets
 	@bin/arcbox assets fetch
 
-kernel: deps build ## compile our own kernel (about 12 minutes, once) and make it the default
+kernel: build ## compile our own kernel (about 12 minutes, once) and make it the default
+	@scripts/deps assets kernel
 	@bin/arcbox assets fetch --flavour arcbox
 
 run: ## boot a VM and show it at work
