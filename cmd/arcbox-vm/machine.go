@@ -144,7 +144,7 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.BootReq) error {
 		dev, err := blk.New(disk, blk.Options{
 			ReadOnly: d.ReadOnly, Serial: name, Queues: min(cfg.CPUs, virtio.MaxQueues),
 			InOrder: cfg.Deterministic != nil,
-			Failed: func(op string, err error) { log.Printf("%s: the host failed to %s: %v", name, op, err) },
+			Failed:  func(op string, err error) { log.Printf("%s: the host failed to %s: %v", name, op, err) },
 		})
 		if err != nil {
 			return refused(err)
