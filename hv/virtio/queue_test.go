@@ -222,7 +222,7 @@ func TestRestIsWhenNothingIsLeftToDo(t *testing.T) {
 func TestNotificationsAreSuppressed(t *testing.T) {
 	for name, refuse := range map[string]uint64{"by index": 0, "by flag": virtio.FeatureEventIdx} {
 		t.Run(name, func(t *testing.T) {
-			hold := make(chan struct{})
+			taken, hold := make(chan struct{}), make(chan struct{})
 			d := start(t, virtiotest.Options{Refuse: refuse}, func(ctx context.Context, q *virtio.Queue) error {
 				for n := 0; ; n++ {
 					c, err := q.Next(ctx)
@@ -230,6 +230,7 @@ func TestNotificationsAreSuppressed(t *testing.T) {
 						return err
 					}
 					if n == 0 {
+						close(taken)
 						<-hold
 					}
 					c.Finish(0)
@@ -239,10 +240,8 @@ func TestNotificationsAreSuppressed(t *testing.T) {
 			for i := range 32 {
 				q.Add(d.In(1))
 				q.Kick()
-				if i == 0 { // the device has taken it, and is busy
-					for d.Bus.Notifications() == 0 {
-					}
-					time.Sleep(time.Millisecond)
+				if i == 0 {
+					<-taken // and the device is busy
 				}
 			}
 			if n := d.Bus.Notifications(); n != 1 {
