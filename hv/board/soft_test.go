@@ -240,8 +240,33 @@ func TestBootProtocol(t *testing.T) {
 	}
 }
 
+// TestAnHourOfSleep: in deterministic mode time skips over a wait, and the
+// timer still fires at its nanosecond.
+func TestAnHourOfSleep(t *testing.T) {
+	g := newGuest()
+	g.Mov64(20, board.GICRBase+0x10000)
+	g.gicOn()
+	g.Op(asm.Mrs(5, arm64.CNTFRQ_EL0)).Mov64(6, 3600)
+	g.Op(asm.Mrs(7, arm64.CNTVCT_EL0), asm.Madd(7, 5, 6, 7), asm.Msr(arm64.CNTV_CVAL_EL0, 7))
+	g.MsrImm(arm64.CNTV_CTL_EL0, 1, 8)
+	g.await("sleep")
+	g.powerOff()
+	out := g.run(t, 2, func(c *board.Config) { c.Deterministic = &board.Deterministic{Seed: 1} })
+	if d := out.Stats.Guest - time.Hour; out.Kind != board.PowerOff || d < 0 || d > 10*time.Microsecond {
+		t.Errorf("ends with %s after %s of the guest's time, want a power-off after an hour", out.Kind, out.Stats.Guest)
+	}
+	if out.Stats.Instructions > 1000 {
+		t.Errorf("the guest ran %d instructions", out.Stats.Instructions)
+	}
+}
+
 // TestPauseStopsAGuestThatSpins: bounded, with every vCPU in a loop.
 func TestPauseStopsAGuestThatSpins(t *testing.T) {
+	t.Run("a thread a vCPU", func(t *testing.T) { pauseSpinner(t, nil) })
+	t.Run("deterministic", func(t *testing.T) { pauseSpinner(t, &board.Deterministic{}) })
+}
+
+func pauseSpinner(t *testing.T, d *board.Deterministic) {
 	g := newGuest()
 	g.call(arm64.PSCICPUOn64, 1, entryOf(1), 0)
 	g.B("spin")
@@ -249,7 +274,7 @@ func TestPauseStopsAGuestThatSpins(t *testing.T) {
 	g.Label("spin")
 	g.Op(asm.AddImm(5, 5, 1)).B("spin")
 	b, err := board.New(board.Config{
-		Engine: soft.New(), CPUs: 2, Memory: board.MinMemory,
+		Engine: soft.New(), CPUs: 2, Memory: board.MinMemory, Deterministic: d,
 		Kernel: &image.Kernel{Data: g.Bytes(), ImageSize: 8 << 20},
 	})
 	if err != nil {
@@ -276,6 +301,10 @@ func TestPauseStopsAGuestThatSpins(t *testing.T) {
 			t.Errorf("%d instructions while paused", after-before)
 		}
 		b.Resume()
+		regs, err := b.Registers(t.Context())
+		if err != nil || len(regs) != 2 || !regs[0].On || regs[0].PC < board.RAMBase {
+			t.Errorf("registers are %v, %v", regs, err)
+		}
 	}
 	b.Stop("enough")
 	<-done
