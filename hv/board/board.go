@@ -60,6 +60,8 @@ type Config struct {
 	Log func(format string, args ...any)
 	// DigestMemory asks for Outcome.MemorySHA256.
 	DigestMemory bool
+	// Debug makes a Debugger, which holds the machine before its first instruction.
+	Debug bool
 	// Deterministic asks for reproducible runs; nil for the host's time.
 	Deterministic *Deterministic
 }
@@ -90,6 +92,8 @@ type Board struct {
 	doom    doom
 	clock   clock
 	driver  *driver // of deterministic mode, else nil
+	// debugger is nil without Config.Debug.
+	debugger *Debugger
 
 	stopping atomic.Bool   // set with end, for the vCPUs
 	stopped  chan struct{} // closed with end
@@ -128,6 +132,11 @@ func newBoard(cfg Config) (*Board, error) {
 	b := &Board{cfg: cfg, stopped: make(chan struct{}), clock: hostClock{}}
 	if d := cfg.Deterministic; d != nil {
 		if err := b.setDeterministic(*d); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Debug {
+		if err := b.setDebug(); err != nil {
 			return nil, err
 		}
 	}

@@ -158,8 +158,8 @@ func (d *driver) loop() error {
 func (d *driver) attend() {
 	for _, c := range d.b.cpus {
 		select {
-		case reply := <-c.asks:
-			reply <- c.registers()
+		case do := <-c.asks:
+			do()
 		default:
 		}
 	}

@@ -2,6 +2,7 @@ package board
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -65,24 +66,49 @@ func (b *Board) Registers(ctx context.Context) ([]Registers, error) {
 	return list, nil
 }
 
-// ask leaves the question where the vCPU looks whenever it is woken.
+// ask has the vCPU answer for its registers.
 func (c *cpu) ask(ctx context.Context) (Registers, error) {
-	reply := make(chan Registers, 1)
+	r := Registers{CPU: c.index}
+	err := c.do(ctx, func() { r = c.registers() })
+	if errors.Is(err, ErrEnded) {
+		err = nil
+	}
+	return r, err
+}
+
+// do has f run on the vCPU's goroutine, outside the engine, and waits for it.
+// With an error f has not run: ErrEnded, or ctx's.
+func (c *cpu) do(ctx context.Context, f func()) error {
+	var claimed atomic.Bool // by f, or by who gives up
+	done := make(chan struct{})
+	ask := func() {
+		if claimed.CompareAndSwap(false, true) {
+			f()
+			close(done)
+		}
+	}
+	give := func(err error) error {
+		if claimed.CompareAndSwap(false, true) {
+			return err
+		}
+		<-done
+		return nil
+	}
 	select {
-	case c.asks <- reply:
+	case c.asks <- ask:
 	case <-c.b.stopped:
-		return Registers{CPU: c.index}, nil
+		return ErrEnded
 	case <-ctx.Done():
-		return Registers{}, ctx.Err()
+		return ctx.Err()
 	}
 	c.wake()
 	select {
-	case r := <-reply:
-		return r, nil
+	case <-done:
+		return nil
 	case <-c.b.stopped:
-		return Registers{CPU: c.index}, nil
+		return give(ErrEnded)
 	case <-ctx.Done():
-		return Registers{}, ctx.Err()
+		return give(ctx.Err())
 	}
 }
 

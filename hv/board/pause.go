@@ -11,6 +11,7 @@ import (
 // stands still in between.
 type pause struct {
 	want   atomic.Bool   // written with mu held
+	free   atomic.Uint32 // vCPUs that run nevertheless, by bit; likewise
 	offset atomic.Uint64 // of the guest's counter from the VM's, in ticks; likewise
 
 	mu     sync.Mutex    // guards what follows
@@ -26,15 +27,7 @@ type pause struct {
 // until Resume. Pausing a paused machine is fine, and so is one that has ended.
 // Errors: ctx's, and the machine then runs on.
 func (b *Board) Pause(ctx context.Context) error {
-	p := &b.pause
-	p.mu.Lock()
-	if !p.want.Load() {
-		p.want.Store(true)
-		p.all, p.began, p.since = make(chan struct{}), time.Now(), p.now()
-		p.settle(len(b.cpus))
-	}
-	all := p.all
-	p.mu.Unlock()
+	all := b.pause.begins(len(b.cpus))
 	for _, c := range b.cpus {
 		c.wake()
 	}
@@ -53,15 +46,53 @@ func (b *Board) Resume() {
 	p := &b.pause
 	p.mu.Lock()
 	if p.want.Load() {
+		p.thaw()
 		p.want.Store(false)
+		p.free.Store(0)
 		p.all = nil
-		p.lasted += time.Since(p.began)
-		p.offset.Add(p.now() - p.since)
 	}
 	p.mu.Unlock()
 	for _, c := range b.cpus {
 		c.wake()
 	}
+}
+
+// begins starts a pause, or holds those again who run in one, and gives what is
+// closed when all are held.
+func (p *pause) begins(cpus int) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.want.Load() || p.free.Load() != 0 {
+		p.want.Store(true)
+		p.free.Store(0)
+		p.all, p.began, p.since = make(chan struct{}), time.Now(), p.now()
+		p.settle(cpus)
+	}
+	return p.all
+}
+
+// liberate lets some vCPUs run, by bit, while the pause goes on for the others.
+func (p *pause) liberate(cpus uint32) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.want.Load() && cpus != 0 {
+		p.thaw()
+		p.free.Store(cpus)
+	}
+}
+
+// thaw lets the clock go on from where it stood, unless it goes already; the
+// caller holds mu.
+func (p *pause) thaw() {
+	if p.free.Load() == 0 {
+		p.lasted += time.Since(p.began)
+		p.offset.Add(p.now() - p.since)
+	}
+}
+
+// holds says whether a vCPU may not run.
+func (p *pause) holds(index int) bool {
+	return p.want.Load() && p.free.Load()>>index&1 == 0
 }
 
 // begin sets the guest's counter to 0 and the clock that it follows.
@@ -120,7 +151,7 @@ func (p *pause) total(d time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.lasted
-	if p.want.Load() {
+	if p.want.Load() && p.free.Load() == 0 {
 		t += time.Since(p.began)
 	}
 	return min(t, d)

@@ -44,6 +44,7 @@ type cpu struct {
 	timer bool // the virtual timer has fired and its line is high
 	// waiting: in WFI, in deterministic mode, where nobody blocks.
 	waiting bool
+	step    bool   // a debugger lets it execute one instruction only
 	offset  uint64 // what the virtual counter's offset was last set to
 	parked  *time.Timer
 	last    Registers // as they were when the loop ended
@@ -53,8 +54,8 @@ type cpu struct {
 	// sides always sees the other. Any goroutine.
 	token   chan struct{}
 	running atomic.Bool // in Run, or about to be
-	// asks holds a question for registers; wake comes after it.
-	asks  chan chan<- Registers
+	// asks holds what another goroutine wants done on this one; wake comes after it.
+	asks  chan func()
 	state atomic.Uint32
 	count counters
 
@@ -66,7 +67,7 @@ type cpu struct {
 }
 
 func newCPU(b *Board, index int) *cpu {
-	return &cpu{b: b, index: index, token: make(chan struct{}, 1), asks: make(chan chan<- Registers, 1)}
+	return &cpu{b: b, index: index, token: make(chan struct{}, 1), asks: make(chan func(), 1)}
 }
 
 // wake makes the vCPU look around: at its interrupts, at what others want of
@@ -168,6 +169,7 @@ func (c *cpu) loop() error {
 		if err := c.handle(&e); err != nil {
 			return err
 		}
+		c.endStep(&e)
 	}
 }
 
@@ -178,8 +180,10 @@ func (c *cpu) ready() (bool, error) {
 		switch {
 		case c.b.stopping.Load():
 			return false, nil
-		case c.b.pause.want.Load():
-			c.hold()
+		case c.held():
+			if err := c.hold(); err != nil {
+				return false, err
+			}
 		case !c.on:
 			if err := c.awaitStart(); err != nil {
 				return false, err
@@ -190,14 +194,23 @@ func (c *cpu) ready() (bool, error) {
 	}
 }
 
-// hold waits for the end of a pause.
-func (c *cpu) hold() {
+// held says whether a pause keeps the vCPU from running.
+func (c *cpu) held() bool { return c.b.pause.holds(c.index) }
+
+// hold waits for the end of a pause. A debugger sees the vCPU as it will start.
+func (c *cpu) hold() error {
+	if c.b.debugger != nil && !c.on {
+		if err := c.tryStart(); err != nil {
+			return err
+		}
+	}
 	c.b.pause.hold(len(c.b.cpus))
 	c.state.Store(statePaused)
-	for c.b.pause.want.Load() && !c.b.stopping.Load() {
+	for c.held() && !c.b.stopping.Load() {
 		c.rest(nil)
 	}
 	c.b.pause.release()
+	return nil
 }
 
 // rest waits until somebody wakes the vCPU or timeout comes, which is nil for
@@ -206,8 +219,8 @@ func (c *cpu) rest(timeout <-chan time.Time) {
 	select {
 	case <-c.token:
 	case <-timeout:
-	case reply := <-c.asks:
-		reply <- c.registers()
+	case do := <-c.asks:
+		do()
 	}
 }
 
@@ -224,7 +237,7 @@ func (c *cpu) syncOffset() error {
 // enter runs the guest to its next exit. It answers false when there was a
 // reason to look around first.
 func (c *cpu) enter(e *hv.Exit) (left bool, err error) {
-	if c.b.gic != nil {
+	if c.b.gic != nil && !c.step { // nobody wants to step into interrupt handlers
 		irq, fiq := c.b.gic.Pending(c.index)
 		if err := c.vc.SetPending(irq, fiq); err != nil {
 			return false, err
@@ -236,8 +249,8 @@ func (c *cpu) enter(e *hv.Exit) (left bool, err error) {
 	select {
 	case <-c.token:
 		return false, nil
-	case reply := <-c.asks:
-		reply <- c.registers()
+	case do := <-c.asks:
+		do()
 		return false, nil
 	default:
 	}
@@ -259,6 +272,8 @@ func (c *cpu) handle(e *hv.Exit) error {
 		runtime.Gosched()
 	case hv.VTimer:
 		c.fire()
+	case hv.DebugStop:
+		c.b.debugger.stop(c.index, *e)
 	case hv.Kicked, hv.Budget:
 	default:
 		c.b.finish(Fault, "vCPU %d: %s", c.index, describeExit(e))
@@ -335,8 +350,8 @@ func (c *cpu) sampleTimer() error {
 // park waits, as WFI does, for an interrupt that is pending, whatever masks it
 // in PSTATE.
 func (c *cpu) park() error {
-	if c.b.gic == nil {
-		return nil // the engine waits by itself
+	if c.b.gic == nil || c.step {
+		return nil // the engine waits by itself, a step does not
 	}
 	if c.b.driver != nil {
 		c.waiting = true
@@ -344,7 +359,7 @@ func (c *cpu) park() error {
 		return nil
 	}
 	c.state.Store(stateWaiting)
-	for !c.b.stopping.Load() && !c.b.pause.want.Load() {
+	for !c.b.stopping.Load() && !c.held() {
 		if irq, fiq := c.b.gic.Pending(c.index); irq || fiq {
 			return nil
 		}
