@@ -28,9 +28,10 @@ type machine struct {
 	started  time.Time
 	console  vmapi.Console
 	hvc0     *console.Device
-	terminal net.Conn    // nil for none
-	files    []io.Closer // disk images and logs
-	repeats  bool        // deterministic
+	terminal net.Conn     // nil for none
+	files    []io.Closer  // disk images, logs, traces
+	repeats  bool         // deterministic
+	gdb      net.Listener // nil for none
 	typing   sync.WaitGroup
 
 	done chan struct{} // closed when end and err hold and everything is closed
@@ -47,7 +48,8 @@ func newMachine(req *vmapi.BootReq) (*machine, error) {
 		DigestMemory: req.DigestMemory, Watch: board.NewWatch(), Log: log.Printf,
 	}
 	for _, part := range []func(*board.Config, *vmapi.BootReq) error{
-		m.addEngine, m.addKernel, m.addInitrd, m.addDeterministic, m.addConsoles, m.addDisks, m.addRandom, m.addBoard,
+		m.addEngine, m.addKernel, m.addInitrd, m.addDeterministic, m.addConsoles, m.addDisks, m.addRandom,
+		m.addTrace, m.addGDB, m.addBoard,
 	} {
 		if err := part(&cfg, req); err != nil {
 			m.closeFiles()
@@ -202,7 +204,9 @@ func (m *machine) run(ctx context.Context) {
 	defer close(m.done)
 	var joined sync.WaitGroup
 	m.join(&joined)
+	endDebug := m.serveGDB()
 	outcome, err := m.board.Run(ctx)
+	endDebug()
 	m.hvc0.Close() // its reader ends when all is read
 	joined.Wait()
 	if err == nil {
@@ -252,5 +256,8 @@ func (m *machine) closeFiles() {
 			}
 		}
 		f.Close()
+	}
+	if m.gdb != nil {
+		m.gdb.Close()
 	}
 }

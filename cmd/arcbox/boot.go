@@ -46,6 +46,7 @@ type bootFlags struct {
 	json, digest           bool
 	seed                   string // of --deterministic; empty without it
 	record, replay         string
+	debug                  debugFlags
 }
 
 func newBoot() *cobra.Command {
@@ -86,6 +87,7 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 	fl.Lookup("deterministic").NoOptDefVal = "1"
 	fl.StringVar(&f.record, "record", "", "log what is typed on a deterministic guest's ttyAMA0 to `FILE`")
 	fl.StringVar(&f.replay, "replay", "", "type what the log `FILE` has, when it was typed")
+	f.debug.add(fl)
 	fl.BoolVar(&f.digest, "memory-digest", false, "add memory_sha256 of guest RAM to the summary")
 	return cmd
 }
@@ -106,6 +108,7 @@ func boot(ctx context.Context, f *bootFlags) error {
 	}
 	req, err := f.request()
 	defer req.Close()
+	defer f.debug.close()
 	if err != nil {
 		return err
 	}
@@ -277,7 +280,10 @@ func (f *bootFlags) request() (*vmapi.BootReq, error) {
 		}
 		req.Disks = append(req.Disks, disk)
 	}
-	return req, f.addDeterministic(req)
+	if err := f.addDeterministic(req); err != nil {
+		return req, err
+	}
+	return req, f.debug.request(req)
 }
 
 // addDeterministic asks for a run that can be repeated.

@@ -32,6 +32,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv"
 	"github.com/arcboxlabs/arcbox-go/hv/irq"
 	"github.com/arcboxlabs/arcbox-go/hv/mem"
+	"github.com/arcboxlabs/arcbox-go/hv/trace"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/mmio"
 )
@@ -60,6 +61,9 @@ type Config struct {
 	Log func(format string, args ...any)
 	// DigestMemory asks for Outcome.MemorySHA256.
 	DigestMemory bool
+	// Trace writes down what the machine does, as far as the engine can tell; nil for
+	// nothing. Run flushes it at the end.
+	Trace *trace.Tracer
 	// Debug makes a Debugger, which holds the machine before its first instruction.
 	Debug bool
 	// Deterministic asks for reproducible runs; nil for the host's time.

@@ -148,6 +148,9 @@ func (d *Debugger) Detach(ctx context.Context) error {
 // Kill ends the machine.
 func (d *Debugger) Kill() { d.b.Stop("the debugger killed it") }
 
+// Done is closed when the machine has ended.
+func (d *Debugger) Done() <-chan struct{} { return d.b.stopped }
+
 // stop holds every vCPU. Any goroutine may call it, a vCPU's too.
 func (d *Debugger) stop(cpu int, e hv.Exit) {
 	select {

@@ -36,6 +36,7 @@ func (b *Board) Run(ctx context.Context) (*Outcome, error) {
 	err := run()
 	b.doom.disarm()
 	b.closeDevices()
+	b.endTrace()
 	b.pause.finish()
 	out := b.outcome()
 	if cerr := b.vm.Close(); err == nil {

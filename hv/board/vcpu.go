@@ -128,6 +128,7 @@ func (c *cpu) leave() error {
 
 func (c *cpu) attach(vc hv.VCPU) {
 	c.vc = vc
+	c.traceOn()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kick = vc.Kick
@@ -300,10 +301,13 @@ func describeExit(e *hv.Exit) string {
 
 func (c *cpu) mmio(e *hv.Exit) error {
 	if e.Write {
+		c.traceAccess(e, e.Value)
 		c.b.bus.write(e.IPA, int(e.Size), e.Value)
 		return nil
 	}
-	return e.Complete(c.vc, c.b.bus.read(e.IPA, int(e.Size)))
+	v := c.b.bus.read(e.IPA, int(e.Size))
+	c.traceAccess(e, v)
+	return e.Complete(c.vc, v)
 }
 
 // trap answers for the GIC's registers; others read as zero and ignore writes.
@@ -319,6 +323,7 @@ func (c *cpu) trap(e *hv.Exit) error {
 	if e.Write {
 		return nil
 	}
+	c.traceAcknowledge(e, v)
 	return e.Complete(c.vc, v)
 }
 

@@ -43,6 +43,8 @@ type Target interface {
 	Detach(ctx context.Context) error
 	// Kill ends it.
 	Kill()
+	// Done is closed when the machine has ended.
+	Done() <-chan struct{}
 }
 
 // Serve holds t and debugs it for whoever is at the other end of conn, until
@@ -100,7 +102,13 @@ func (s *session) serve(in <-chan message) error {
 	}
 	s.stopped(cpu, e)
 	for !s.over {
-		m, ok := <-in
+		var m message
+		var ok bool
+		select {
+		case m, ok = <-in:
+		case <-s.t.Done():
+			return io.EOF
+		}
 		if !ok {
 			return errGone
 		}

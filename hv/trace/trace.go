@@ -230,8 +230,12 @@ func Disassemble(pc uint64, word uint32) string {
 	}
 	s := strings.TrimSpace(arm64asm.GNUSyntax(inst))
 	for _, arg := range inst.Args {
-		if rel, ok := arg.(arm64asm.PCRel); ok && inst.Op != arm64asm.ADRP {
-			s += fmt.Sprintf(" <%x>", pc+uint64(rel))
+		at := strings.LastIndex(s, ".+0x") // how the text shows it, as its last operand
+		if rel, ok := arg.(arm64asm.PCRel); ok && at >= 0 {
+			if inst.Op == arm64asm.ADRP {
+				pc &^= 0xfff
+			}
+			return fmt.Sprintf("%s%x", s[:at], pc+uint64(rel))
 		}
 	}
 	return s

@@ -28,6 +28,26 @@ func TestEventLists(t *testing.T) {
 	}
 }
 
+func TestDisassembly(t *testing.T) {
+	tests := []struct {
+		word uint32
+		want string
+	}{
+		{0xd503201f, "nop"},
+		{0x94000002, "bl 80001008"},
+		{0x54000040, "b.eq 80001008"},
+		{0x36000040, "tbz w0, #0, 80001008"},
+		{0x90000000, "adrp x0, 80001000"},
+		{0x10000040, "adr x0, 80001008"},
+		{0x00000000, ".word 0x00000000"},
+	}
+	for _, tt := range tests {
+		if got := Disassemble(0x8000_1000, tt.word); got != tt.want {
+			t.Errorf("%08x is %q, want %q", tt.word, got, tt.want)
+		}
+	}
+}
+
 // some are events as an engine tells them.
 var some = []hv.TraceEvent{
 	{Kind: hv.TraceExec, Count: 1, EL: 1, PC: 0x1000, Word: 0xd503201f},
@@ -65,7 +85,7 @@ const everything = hv.TraceExec | hv.TraceMMU | hv.TraceExceptions | hv.TraceIRQ
 func TestLines(t *testing.T) {
 	want := []string{
 		"1 cpu3 el1 exec 0000000000001000 d503201f nop",
-		"2 cpu3 el1 exec 0000000000001004 17ffffff b .-0x4 <1000>",
+		"2 cpu3 el1 exec 0000000000001004 17ffffff b 1000",
 		"3 cpu3 el0 exec 0000000000002000 00000000 .word 0x00000000",
 		"4 cpu3 el0 mmu 0000000000007000 is 40000000, 2048 KiB, read and write",
 		"4 cpu3 el1 mmu 0000000000008000 is 9000000, 4 KiB, read, Device",

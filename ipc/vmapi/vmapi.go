@@ -46,6 +46,11 @@ type BootReq struct {
 	// end, what is written there is typed. 0 for none.
 	Terminal ipc.FD `json:"terminal"`
 
+	// GDB is a listening stream socket: who connects debugs the guest, which is
+	// held before its first instruction until then. 0 for none.
+	GDB   ipc.FD `json:"gdb,omitempty"`
+	Trace *Trace `json:"trace,omitempty"`
+
 	DigestMemory bool `json:"digest_memory,omitempty"` // fill in WaitResp.MemorySHA256
 
 	// Deterministic asks for a run that can be repeated exactly; nil for none.
@@ -73,6 +78,20 @@ const (
 type Disk struct {
 	Image    ipc.FD `json:"image"`
 	ReadOnly bool   `json:"read_only,omitempty"`
+}
+
+// Trace asks for a line of text for each event.
+type Trace struct {
+	Out    ipc.FD `json:"out"`    // where the lines go
+	Events string `json:"events"` // from exec, mmu, exceptions, mmio and irq, separated by commas
+	// Low and High bound the addresses, High excluded; 0 means no bound.
+	Low  uint64 `json:"low,omitempty"`
+	High uint64 `json:"high,omitempty"`
+	EL   int    `json:"el"` // exception level, -1 for all
+	// First and Last bound the window in instructions of each vCPU; a Last of 0
+	// means no end.
+	First uint64 `json:"first,omitempty"`
+	Last  uint64 `json:"last,omitempty"`
 }
 
 // BootResp comes when the first vCPU is about to run.
