@@ -105,7 +105,9 @@ func newAssetsFetch(asJSON *bool) *cobra.Command {
 damaged. SOURCE is a directory or an application bundle that holds assets, or
 the https address of a folder. Without it they are built from Debian's own arm64
 packages, which takes a Debian machine and a minute (the debian flavour) or about
-a quarter of an hour (the arcbox flavour, whose kernel is compiled once).
+a quarter of an hour (the arcbox flavour, whose kernel is compiled once). Without
+--flavour that is the debian flavour, and the arcbox flavour too once its kernel
+has been compiled.
 
 What comes by https must be signed by a key given with --key or in
 ARCBOX_ASSETS_KEY. A transfer that was cut off goes on where it was.
@@ -122,7 +124,7 @@ the data directory.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.flavour, "flavour", "", "flavour to build: debian, or arcbox for our own kernel (default: debian)")
+	fl.StringVar(&f.flavour, "flavour", "", "`FLAVOUR` to build: debian, or arcbox for our own kernel")
 	fl.StringArrayVar(&f.keys, "key", nil, "trust manifests that this ed25519 `KEY` (base64) signed; may be repeated")
 	fl.BoolVar(&f.rebuild, "rebuild", false, "build even if there is an asset of the same inputs: Debian's packages may be newer")
 	return cmd
@@ -142,43 +144,60 @@ func fetchAssets(cmd *cobra.Command, f *fetchFlags, source string, asJSON bool) 
 	}
 	show := newProgress(cmd.ErrOrStderr())
 	fetch := assets.Fetch{Keys: keys, Progress: show.event, Rebuild: f.rebuild}
-	asset, fresh, err := runFetch(cmd.Context(), &fetch, lib, f.flavour, source)
+	got, err := runFetch(cmd.Context(), &fetch, lib, f.flavour, source)
 	show.close()
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return printJSON(cmd.OutOrStdout(), assetJSON(asset, isDefault(lib, asset.ID)))
+		records := make([]assetRecord, 0, len(got))
+		for _, g := range got {
+			records = append(records, assetJSON(g.asset, isDefault(lib, g.asset.ID)))
+		}
+		return printJSON(cmd.OutOrStdout(), records)
 	}
-	verb := "already there: "
-	if fresh {
-		verb = "fetched "
+	for _, g := range got {
+		verb := "already there: "
+		if g.fresh {
+			verb = "fetched "
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s%s (%s) in %s\n", verb, g.asset.ID, g.asset.Manifest.Flavour, g.asset.Dir)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s%s (%s) in %s\n", verb, asset.ID, asset.Manifest.Flavour, asset.Dir)
-	return err
+	return nil
 }
 
-// runFetch brings the asset from where the user said, or builds it.
-func runFetch(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, flavour, source string) (*assets.Asset, bool, error) {
-	switch {
-	case source == "":
-		builder, err := newBuilder(lib, flavour)
-		if err != nil {
-			return nil, false, err
-		}
-		return fetch.Build(ctx, lib, builder)
-	case strings.Contains(source, "://"):
-		src, err := assets.NewHTTPS(source, nil)
-		if err != nil {
-			return nil, false, &statusError{exitUsage, err}
-		}
-		return fetch.From(ctx, lib, src)
+// fetched is an asset that a fetch brought, or found if it is not fresh.
+type fetched struct {
+	asset *assets.Asset
+	fresh bool
+}
+
+// runFetch brings the assets from where the user said, or builds them.
+func runFetch(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, flavour, source string) ([]fetched, error) {
+	if source == "" {
+		return buildAssets(ctx, fetch, lib, flavour)
 	}
-	src, err := assets.NewDirectory(source)
+	src, err := openSource(source)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return fetch.From(ctx, lib, src)
+	a, fresh, err := fetch.From(ctx, lib, src)
+	if err != nil {
+		return nil, err
+	}
+	return []fetched{{a, fresh}}, nil
+}
+
+// openSource tells addresses from directories.
+func openSource(source string) (assets.Source, error) {
+	if !strings.Contains(source, "://") {
+		return assets.NewDirectory(source)
+	}
+	src, err := assets.NewHTTPS(source, nil)
+	if err != nil {
+		return nil, &statusError{exitUsage, err}
+	}
+	return src, nil
 }
 
 // trustedKeys are those of the command line and of the environment.

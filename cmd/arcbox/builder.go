@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,19 +9,13 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	assets "github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/boot/debian"
+	"github.com/arcboxlabs/arcbox-go/boot/debian/kernel"
 )
 
-// newBuilder gives what builds a flavour on this machine, "" for the debian one.
-// It works in the machine's shared cache, or in the data directory of a user who
-// may not write there.
-func newBuilder(lib *assets.Library, flavour string) (assets.Builder, error) {
-	switch flavour {
-	case "":
-		flavour = assets.FlavourDebian
-	case assets.FlavourDebian, assets.FlavourArcBox:
-	default:
-		return nil, usagef("there is no flavour %q; the flavours are %s and %s", flavour, assets.FlavourDebian, assets.FlavourArcBox)
-	}
+// buildAssets builds one flavour, or with "" those that take no compiler: Debian's
+// and, if our own kernel is in the cache, ours. It works in the machine's shared
+// cache, or in the data directory of a user who may not write there.
+func buildAssets(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, flavour string) ([]fetched, error) {
 	h, err := home.Find()
 	if err != nil {
 		return nil, err
@@ -29,11 +24,34 @@ func newBuilder(lib *assets.Library, flavour string) (assets.Builder, error) {
 	if !lib.Shared.Writable() {
 		cache = filepath.Join(h.Root(), "cache")
 	}
+	flavours := []string{flavour}
+	switch flavour {
+	case assets.FlavourDebian, assets.FlavourArcBox:
+	case "":
+		flavours[0] = assets.FlavourDebian
+		if _, err := kernel.Find(cache); err == nil {
+			flavours = append(flavours, assets.FlavourArcBox)
+		}
+	default:
+		return nil, usagef("there is no flavour %q; the flavours are %s and %s", flavour, assets.FlavourDebian, assets.FlavourArcBox)
+	}
 	guest, err := guestProgram()
 	if err != nil {
 		return nil, err
 	}
-	return debian.New(flavour, cache, guest)
+	var got []fetched
+	for _, flavour := range flavours {
+		b, err := debian.New(flavour, cache, guest)
+		if err != nil {
+			return nil, err
+		}
+		a, fresh, err := fetch.Build(ctx, lib, b)
+		if err != nil {
+			return nil, err
+		}
+		got = append(got, fetched{a, fresh})
+	}
+	return got, nil
 }
 
 // guestProgram finds arcbox-guest beside this program.
