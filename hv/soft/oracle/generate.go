@@ -3,8 +3,11 @@ package oracle
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 
 	"golang.org/x/arch/arm64/arm64asm"
+
+	"github.com/arcboxlabs/arcbox-go/hv/hvtest/asm"
 )
 
 // Registers that memory and branch instructions of a vector use, so that they
@@ -369,8 +372,7 @@ func (g *Generator) surround(own []*class) []*class {
 	return pool
 }
 
-// maxLength is how many instructions a vector has at most. X26 points behind
-// them, so that no branch goes back.
+// maxLength is how many instructions of the classes a vector has at most.
 const maxLength = 8
 
 // vector makes one: half of them of a single instruction, and half of the longer
@@ -378,6 +380,24 @@ const maxLength = 8
 func (g *Generator) vector(slot int, pool []*class, cpu string) *Vector {
 	r := g.r
 	v := &Vector{CPU: cpu, Slot: slot}
+	v.Words = g.sequence(pool)
+	if r.IntN(4) == 0 {
+		v.Words = compareAndBranch(r, v.Words)
+	}
+	if r.IntN(4) == 0 {
+		v.Words = loop(r, v.Words)
+	}
+	sameSize(v.Words)
+	g.registers(v)
+	for i := 0; i < WindowSize; i += 8 {
+		binary.LittleEndian.PutUint64(v.Mem[i:], lane(r))
+	}
+	return v
+}
+
+// sequence is the instructions themselves.
+func (g *Generator) sequence(pool []*class) (words []uint32) {
+	r := g.r
 	n, only := 1, pool[r.IntN(len(pool))]
 	if r.IntN(2) == 0 {
 		n = 2 + r.IntN(maxLength-1)
@@ -388,14 +408,56 @@ func (g *Generator) vector(slot int, pool []*class, cpu string) *Vector {
 		if mixed {
 			c = pool[r.IntN(len(pool))]
 		}
-		v.Words = append(v.Words, c.likely(r, at))
+		words = append(words, c.likely(r, at))
 	}
-	sameSize(v.Words)
-	g.registers(v)
-	for i := 0; i < WindowSize; i += 8 {
-		binary.LittleEndian.PutUint64(v.Mem[i:], lane(r))
+	return words
+}
+
+// setFlags are instructions that compilers put before B.cond, and that the
+// engine may execute together with it.
+var setFlags = []class{
+	{name: "adds-imm", value: 0x31000000, mask: 0x3f800000},
+	{name: "adds", value: 0x2b000000, mask: 0x7fe0fc00},
+	{name: "adds-shifted", value: 0x2b000000, mask: 0x3f200000},
+	{name: "ands-imm", value: 0x72000000, mask: 0x7fc00000},
+	{name: "ands", value: 0x6a000000, mask: 0x7fe0fc00},
+}
+
+// compareAndBranch puts a comparison and B.cond somewhere into words.
+func compareAndBranch(r *rand.Rand, words []uint32) []uint32 {
+	at := r.IntN(len(words) + 1)
+	c := &setFlags[r.IntN(len(setFlags))]
+	compare := c.word(r, at)
+	if r.IntN(2) == 0 {
+		compare |= 31 // CMP, CMN, TST
 	}
-	return v
+	branch := branch19(r, 0x54000000|uint32(r.IntN(16)), at+1)
+	return slices.Insert(words, at, compare, branch)
+}
+
+// regCount counts the rounds of a loop.
+const regCount = 25
+
+// loop makes words the body of a loop of some rounds, unless they might write
+// its counter or branch to a register. The count is taken at the top, which no
+// branch of the body leaves out, or with the last branch if the body has none.
+func loop(r *rand.Rand, words []uint32) []uint32 {
+	branches := false
+	for _, w := range words {
+		writes := w&31 == regCount || w>>10&31 == regCount || w>>16&31 == regCount || isCASP(w)
+		if writes || w&0xfe000000 == 0xd6000000 {
+			return words
+		}
+		branches = branches || w&0x7c000000 == 0x14000000 || w&0xff000000 == 0x54000000 || w&0x7c000000 == 0x34000000
+	}
+	back := setBits(0, 5, 19, -uint32(len(words)+1))
+	start := asm.MovZ(regCount, uint16(2+r.IntN(40)), 0)
+	if branches || r.IntN(2) == 0 {
+		out := append([]uint32{start, asm.SubImm(regCount, regCount, 1)}, words...)
+		return append(out, 0xb5000000|back|regCount) // CBNZ
+	}
+	out := append([]uint32{start}, words...)
+	return append(out, asm.SubsImm(regCount, regCount, 1), 0x54000001|back) // B.NE
 }
 
 // registers fills in the state that v starts with.
@@ -404,7 +466,7 @@ func (g *Generator) registers(v *Vector) {
 	for i := range s.X {
 		s.X[i] = integer(r)
 	}
-	s.X[regCode] = v.PC() + 4*uint64(maxLength+r.IntN(MaxWords))
+	s.X[regCode] = v.PC() + 4*uint64(MaxWords+r.IntN(MaxWords))
 	s.X[regIndex] = uint64(int64(r.IntN(33) - 16))
 	s.X[regBase] = address(r)
 	s.SP = address(r) &^ 15

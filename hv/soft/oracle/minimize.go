@@ -41,7 +41,7 @@ func smallerThan(v *Vector) []*Vector {
 		if len(v.Words) > 1 && i == len(v.Words)-1 {
 			try(func(c *Vector) { c.Words = c.Words[:i] })
 		}
-		if w != nop && len(v.Words) > 1 {
+		if w != nop && w&31 != regCount && len(v.Words) > 1 { // a loop without its counter has no end
 			try(func(c *Vector) { c.Words[i] = nop })
 		}
 	}

@@ -8,8 +8,8 @@
 //
 // Both sides see the same addresses: 8 KiB of scratch memory with nothing
 // mapped around it, and the code of vector n of a batch at Code + 256 n. A
-// sequence branches forward only and so ends: in BRK, which follows it, or in
-// the first fault.
+// sequence branches forward, save for one counted loop, and so ends: in BRK,
+// which follows it, or in the first fault.
 //
 // QEMU's CPU model per vector is Vector.CPU: what that model offers and the
 // engine does not would be a difference, so most vectors run on cortex-a72
