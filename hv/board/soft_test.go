@@ -260,6 +260,23 @@ func TestAnHourOfSleep(t *testing.T) {
 	}
 }
 
+// TestNeverIsNotNow: the timer compares unsigned, so the largest value is the
+// farthest.
+func TestNeverIsNotNow(t *testing.T) {
+	g := newGuest()
+	g.Mov64(20, board.GICRBase+0x10000)
+	g.gicOn()
+	g.MsrImm(arm64.CNTV_CVAL_EL0, ^uint64(0), 8).MsrImm(arm64.CNTV_CTL_EL0, 1, 8)
+	g.Op(asm.Mrs(10, arm64.CNTV_CTL_EL0), asm.Mrs(11, arm64.ICC_IAR1_EL1))
+	g.powerOff()
+	for _, d := range []*board.Deterministic{nil, {Seed: 1}} {
+		out := g.run(t, 1, func(c *board.Config) { c.Deterministic = d })
+		if x := out.CPUs[0].X; x[10] != 1 || x[11] != 1023 {
+			t.Errorf("CNTV_CTL_EL0 is %#x and interrupt %d is pending, want 1 and none", x[10], x[11])
+		}
+	}
+}
+
 // TestPauseStopsAGuestThatSpins: bounded, with every vCPU in a loop.
 func TestPauseStopsAGuestThatSpins(t *testing.T) {
 	t.Run("a thread a vCPU", func(t *testing.T) { pauseSpinner(t, nil) })

@@ -118,7 +118,7 @@ func (c *Core) virtual() uint64  { return c.physical() - c.timer.offset }
 // or not.
 func status(ctl, cval, count uint64) uint64 {
 	ctl &= ctlEnable | ctlIMask
-	if ctl&ctlEnable != 0 && int64(count-cval) >= 0 {
+	if ctl&ctlEnable != 0 && count >= cval {
 		ctl |= ctlStatus
 	}
 	return ctl
@@ -165,7 +165,7 @@ func (c *Core) timerArmed() bool {
 
 // timerDue says whether it makes one now.
 func (c *Core) timerDue() bool {
-	return c.timerArmed() && int64(c.virtual()-c.Sys[cpu.SysCNTVCval]) >= 0
+	return c.timerArmed() && c.virtual() >= c.Sys[cpu.SysCNTVCval]
 }
 
 // untilTimer is how many instructions of counted time remain until the virtual
@@ -174,10 +174,11 @@ func (c *Core) untilTimer() uint64 {
 	if !c.timerArmed() {
 		return 1 << 62
 	}
-	ticks := c.Sys[cpu.SysCNTVCval] + c.timer.offset - c.machine.clock.ns/nsPerTick
-	if int64(ticks) <= 0 {
+	now, due := c.machine.clock.ns/nsPerTick-c.timer.offset, c.Sys[cpu.SysCNTVCval]
+	if now >= due {
 		return 1
 	}
+	ticks := due - now
 	if ticks > 1<<58 {
 		return 1 << 62
 	}
