@@ -124,7 +124,9 @@ func (m *machine) addConsoles(cfg *board.Config, req *vmapi.BootReq) error {
 		}
 	}
 	var err error
-	m.hvc0, err = console.New(console.PortOptions{Tap: cfg.Watch.Tap("hvc0", nil)})
+	// hvc1 is here so that there are control queues, on which the driver says when
+	// it is ready for input.
+	m.hvc0, err = console.New(console.PortOptions{Tap: cfg.Watch.Tap("hvc0", nil)}, console.PortOptions{})
 	cfg.Devices = append(cfg.Devices, m.hvc0)
 	return err
 }

@@ -108,6 +108,9 @@ func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
 		if i > 0 && !multiport {
 			break
 		}
+		// With control queues the driver says when it wants input. Linux discards
+		// what comes earlier.
+		p.open(!multiport)
 		in, out := queues(qs, i)
 		parts = append(parts,
 			func(ctx context.Context) error { return p.feed(ctx, in) },

@@ -318,3 +318,21 @@ func FuzzDevice(f *testing.F) {
 		return device(t, PortOptions{}, PortOptions{})
 	})
 }
+
+func TestInputWaitsUntilTheDriverOpensThePort(t *testing.T) {
+	dev := device(t, PortOptions{}, PortOptions{})
+	g := startPorts(t, dev)
+	if _, err := io.WriteString(dev.Port(0), "typed ahead"); err != nil {
+		t.Fatal(err)
+	}
+	buf := g.In(64)
+	g.Queues[0].Add(buf)
+	g.Queues[0].Kick()
+	if _, _, ok := g.Queues[0].WaitFor(20 * time.Millisecond); ok {
+		t.Fatal("a driver that has not opened the port got input, which Linux discards")
+	}
+	g.tell(0, evPortOpen, 1)
+	if _, n := g.Queues[0].Wait(); string(buf.B[:n]) != "typed ahead" {
+		t.Errorf("guest reads %q", buf.B[:n])
+	}
+}

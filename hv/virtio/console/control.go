@@ -93,6 +93,8 @@ func (c *control) hear(b [controlLen]byte) {
 	le := binary.LittleEndian
 	id, event, value := le.Uint32(b[:]), le.Uint16(b[4:]), le.Uint16(b[6:])
 	switch {
+	case event == evPortOpen && id < uint32(len(c.ports)):
+		c.ports[id].open(value == 1)
 	case value != 1:
 	case event == evDeviceReady:
 		for i := range c.ports {

@@ -32,6 +32,7 @@ type Port struct {
 	input   []byte    // what the guest has not taken yet
 	readers map[*Reader]struct{}
 	closed  bool
+	shut    bool // the driver has not opened the port yet and would discard input
 	cols    uint16
 	rows    uint16
 	sized   bool // the size was set and the guest is to be told
@@ -83,6 +84,14 @@ func poke(c chan struct{}) {
 	}
 }
 
+// open lets input through, or holds it back.
+func (p *Port) open(yes bool) {
+	p.mu.Lock()
+	p.shut = !yes
+	p.mu.Unlock()
+	poke(p.typed)
+}
+
 func (p *Port) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,7 +124,7 @@ func (p *Port) feed(ctx context.Context, q *virtio.Queue) error {
 func (p *Port) give(q *virtio.Queue) (more bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.input) > 0 {
+	for len(p.input) > 0 && !p.shut {
 		c, err := q.Take()
 		if c == nil || err != nil {
 			return true, err
