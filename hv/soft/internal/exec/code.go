@@ -21,21 +21,21 @@ const (
 	codeMapSize = codeMapLen / 64
 )
 
-// A Block is a run of instructions that is entered only at its start. ops has
-// one operation for each instruction, but for the end: a compare and branch may
-// be one, and a block that was cut has one more. Before them comes a lead-in
-// that is never executed: the loop steps before it looks, which spares a jump.
-// A code generator will add its entry point here.
+// A Block is a run of instructions that is entered only at its start. From lead
+// on lie its operations: a lead-in that is never executed (the loop steps before
+// it looks, which spares a jump), then one for each instruction, but for the
+// end: a compare and branch may be one, and a block that was cut has one more.
+// A Block fills one cache line of the host. A code generator will add its
+// entry point here.
 type Block struct {
 	lead   *isa.Op
 	n      int64 // instructions
 	pc     uint64
 	next   [2]*Block // successors in the same page: taken, not taken
-	spMask uint64    // SP bits that must be clear on entry: spAlign or 0
+	key    uint64    // pc and context
+	other  *Block    // of the same place in the page, with another key
+	spMask uint8     // SP bits that must be clear on entry: spAlign or 0
 	stale  bool      // its page was invalidated: chain nothing to or from it
-	ops    []isa.Op
-	key    uint64 // pc and context
-	other  *Block // of the same place in the page, with another key
 }
 
 // end is the address behind the block.
@@ -243,11 +243,11 @@ func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
 		}
 	}
 	if ops = fuse(ops); limit == maxBlock {
-		b.ops = c.code.keep(ops)
+		ops = c.code.keep(ops)
 	} else {
-		b.ops = append([]isa.Op(nil), ops...)
+		ops = append([]isa.Op(nil), ops...)
 	}
-	b.lead = &b.ops[0]
+	b.lead = &ops[0]
 	return b
 }
 

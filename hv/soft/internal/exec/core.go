@@ -99,6 +99,8 @@ func NewCore(m *Machine, index int) *Core {
 	c.DAIF = arm64.PSRDAIF
 	c.UserTLB = &c.tlbs[0]
 	c.code.pages = map[uint64]*codePage{}
+	c.tlbs[0].Flush()
+	c.tlbs[1].Flush()
 	c.flushAll()
 	c.switched()
 	m.add(c)

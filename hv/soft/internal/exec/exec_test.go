@@ -150,12 +150,11 @@ func TestCompareAndSwapSizes(t *testing.T) {
 // every page of it that is cached.
 func TestTranslationsOfABlockGoTogether(t *testing.T) {
 	c := NewCore(NewMachine(0), 0)
-	set := &c.trans.big2M
-	w, b := hashBit(set, 0x1234)
-	*w |= b
+	set := &c.trans.big2M[0]
+	set.add(0x1234)
 	gen := c.gen
 	c.flushVA(0x1234<<21 | 0x5000)
-	if c.gen == gen || marked(set, 0x1234) {
+	if c.gen == gen || set.has(0x1234) {
 		t.Error("the block's pages stay")
 	}
 	gen = c.gen

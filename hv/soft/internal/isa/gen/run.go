@@ -80,7 +80,7 @@ func (c *Core) loop(b *Block) {
 		goto indirect
 	}
 top:
-	if n < b.n || c.X[cpu.SP]&b.spMask != 0 || c.attention.Load() != 0 {
+	if n < b.n || c.X[cpu.SP]&uint64(b.spMask) != 0 || c.attention.Load() != 0 {
 		c.PC, c.left = b.pc, n
 		return
 	}
