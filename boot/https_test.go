@@ -247,15 +247,17 @@ func TestFetchOverHTTPSRefuses(t *testing.T) {
 			s := serve(t, p)
 			s.bad = tt.bad
 			src := s.source(t)
-			src.stall = 50 * time.Millisecond
-			if tt.want == nil {
-				src.stall = 5 * time.Second
+			silent := tt.want == errStalled
+			src.stall = time.Minute
+			if silent {
+				src.stall = 500 * time.Millisecond
 			}
 			_, _, err := trusting().From(t.Context(), l, src)
 			if err == nil || tt.want != nil && !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.text) {
 				t.Errorf("error %v, want %v %q", err, tt.want, tt.text)
 			}
-			if n := len(s.ranges(KernelName)); n != tt.tries {
+			// On a busy machine a try may stall before its request has arrived.
+			if n := len(s.ranges(KernelName)); n != tt.tries && !(silent && n < tt.tries) {
 				t.Errorf("%d requests for the kernel, want %d", n, tt.tries)
 			}
 			if ids := list(t, l); ids != nil {
