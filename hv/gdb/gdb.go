@@ -53,13 +53,13 @@ type Target interface {
 // Errors are the connection's, or the target's.
 func Serve(ctx context.Context, conn io.ReadWriteCloser, t Target) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	s := &session{ctx: ctx, t: t, out: conn, ack: true, breaks: map[uint64]int{}}
 	in := make(chan message)
 	var reading sync.WaitGroup
 	reading.Go(func() { read(ctx, conn, in) })
 	defer reading.Wait()
-	defer conn.Close() // ends the reader
+	defer cancel()     // ends the reader that has a message nobody takes
+	defer conn.Close() // ends the reader that waits for one
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 

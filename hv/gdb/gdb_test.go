@@ -48,11 +48,12 @@ type fakeTarget struct {
 	memory [4096]byte
 	log    []string
 	stops  chan hv.Exit
+	went   chan struct{} // has a token for each Resume
 	done   chan struct{}
 }
 
 func newFake() *fakeTarget {
-	f := &fakeTarget{stops: make(chan hv.Exit, 1), done: make(chan struct{})}
+	f := &fakeTarget{stops: make(chan hv.Exit, 1), went: make(chan struct{}, 64), done: make(chan struct{})}
 	for i := range f.cpus {
 		f.cpus[i] = &fakeCPU{
 			regs: map[hv.Reg]uint64{hv.PC: 0x40000000 + uint64(i), hv.CPSR: arm64.ModeEL1h},
@@ -107,6 +108,7 @@ func (f *fakeTarget) WriteMemory(_ context.Context, _ int, va uint64, p []byte) 
 
 func (f *fakeTarget) Resume(_ context.Context, run, step uint32) error {
 	f.note("resume %b %b", run, step)
+	f.went <- struct{}{}
 	return nil
 }
 
@@ -388,18 +390,21 @@ func TestSessions(t *testing.T) {
 	}{
 		{"to a breakpoint and away", func(c *client, f *fakeTarget) {
 			c.send("vCont;c")
+			<-f.went
 			f.stops <- hv.Exit{Kind: hv.DebugStop, Reason: hv.DebugBreakpoint}
 			c.want("T05thread:1;")
 			c.say("D", "OK")
 		}, "resume 11 0|detach"},
 		{"Ctrl-C", func(c *client, f *fakeTarget) {
 			c.send("c")
+			<-f.went
 			c.conn.Write([]byte{3})
 			c.want("T02thread:1;")
 			c.say("D", "OK")
 		}, "resume 11 0|detach"},
 		{"the machine ends", func(c *client, f *fakeTarget) {
 			c.send("c")
+			<-f.went
 			close(f.done)
 			c.want("W00")
 		}, "resume 11 0"},
@@ -407,6 +412,7 @@ func TestSessions(t *testing.T) {
 		{"gdb leaves while it is held", func(c *client, f *fakeTarget) { c.conn.Close() }, "detach"},
 		{"gdb leaves while it runs", func(c *client, f *fakeTarget) {
 			c.send("c")
+			<-f.went
 			c.conn.Close()
 		}, "resume 11 0|detach"},
 		{"gdb kills", func(c *client, f *fakeTarget) { c.send("k") }, "kill"},
