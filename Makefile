@@ -9,7 +9,7 @@ GOFILES  := $(shell git ls-files --cached --others --exclude-standard '*.go' 2>/
 # Packages whose tests run a guest on the software engine in their own process:
 # the race detector makes an interpreter twenty times slower and cannot see guest
 # memory anyway, so these run without it; everything else runs with it.
-VM_PKGS   = $(shell $(GO) list ./... | grep -E '/(hv/soft|hv/board|hv/hvtest|hv/irq|test|cmd/arcbox-vm)(/|$$)')
+VM_PKGS   = $(shell $(GO) list ./... | grep -E '/(hv/soft|hv/board|hv/hvtest|test|cmd/arcbox-vm)(/|$$)')
 RACE_PKGS = $(filter-out $(VM_PKGS),$(shell $(GO) list ./...))
 
 export ARCBOX_ASSETS ?= /var/cache/arcbox
@@ -44,7 +44,7 @@ boot: assets ## boot a VM with this terminal as its console
 
 test: deps build assets ## run every test
 	$(GO) test -race -short $(RACE_PKGS)
-	$(GO) test -short $(VM_PKGS)
+	$(GO) test $(VM_PKGS)
 
 check: ## format, vet, cross-build, house rules, generated files
 	@scripts/check
