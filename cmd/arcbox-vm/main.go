@@ -31,6 +31,7 @@ func run() error {
 	ipc.Handle(mux, vmapi.Boot, vm.boot)
 	ipc.Handle(mux, vmapi.Wait, vm.wait)
 	ipc.Handle(mux, vmapi.Stop, vm.stop)
+	ipc.Handle(mux, vmapi.Resize, vm.resize)
 	ipc.Handle(mux, vmapi.Stats, vm.stats)
 	conn, err := ipc.FromFile(os.NewFile(vmapi.ConnFD, "3"), mux)
 	if err != nil {

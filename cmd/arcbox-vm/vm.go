@@ -79,6 +79,16 @@ func (v *vm) stop(context.Context, *vmapi.StopReq) (*vmapi.StopResp, error) {
 	return &vmapi.StopResp{}, nil
 }
 
+// resize serves vmapi.Resize.
+func (v *vm) resize(_ context.Context, req *vmapi.ResizeReq) (*vmapi.ResizeResp, error) {
+	m, err := v.booted()
+	if err != nil {
+		return nil, err
+	}
+	m.hvc0.Port(0).Resize(req.Cols, req.Rows)
+	return &vmapi.ResizeResp{}, nil
+}
+
 // stats serves vmapi.Stats.
 func (v *vm) stats(context.Context, *vmapi.StatsReq) (*vmapi.StatsResp, error) {
 	m, err := v.booted()

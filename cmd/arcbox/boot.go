@@ -112,44 +112,13 @@ func boot(ctx context.Context, f *bootFlags) error {
 	if err != nil {
 		return err
 	}
-	program, err := machine.VMProgram()
-	if err != nil {
-		return err
-	}
-	term, far, err := openTerminal()
-	if err != nil {
-		return err
-	}
-	defer far.Close()
-	req.Terminal = req.Attach(far)
-
-	proc, err := machine.StartProcess(program, os.Stderr)
-	if err != nil {
-		return err
-	}
-	defer proc.Close()
 	ctx, leave := context.WithCancelCause(ctx)
 	defer leave(nil)
 	if f.timeout > 0 {
 		timer := time.AfterFunc(f.timeout, func() { leave(errTimeout) })
 		defer timer.Stop()
 	}
-	resp, err := ipc.Call(ctx, proc.Conn, vmapi.Boot, req)
-	if err != nil {
-		return bootError(ctx, err)
-	}
-	req.Close() // our copies; the VM has its own, and the terminal's end shows by EOF
-	if f.dtbOut != "" {
-		if err := os.WriteFile(f.dtbOut, resp.DTB, 0o644); err != nil {
-			return fmt.Errorf("cannot write the device tree: %w", err)
-		}
-	}
-	if err := term.start(leave); err != nil {
-		return err
-	}
-	end, err := await(ctx, proc.Conn)
-	proc.Close()
-	term.close()
+	end, err := f.run(ctx, leave, req)
 	if err != nil {
 		return err
 	}
@@ -160,6 +129,42 @@ func boot(ctx context.Context, f *bootFlags) error {
 		fmt.Fprintln(os.Stderr, "arcbox:", err)
 	}
 	return f.verdict(end, context.Cause(ctx))
+}
+
+// run holds a VM process and a terminal for as long as the guest lives.
+func (f *bootFlags) run(ctx context.Context, leave context.CancelCauseFunc, req *vmapi.BootReq) (*vmapi.WaitResp, error) {
+	program, err := machine.VMProgram()
+	if err != nil {
+		return nil, err
+	}
+	term, far, err := openTerminal()
+	if err != nil {
+		return nil, err
+	}
+	req.Terminal = req.Attach(far) // req closes it
+	proc, err := machine.StartProcess(program, os.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer term.close()
+	defer proc.Close() // ends the guest, and with it what the terminal prints
+	resp, err := ipc.Call(ctx, proc.Conn, vmapi.Boot, req)
+	if err != nil {
+		return nil, bootError(ctx, err)
+	}
+	req.Close() // our copies; the VM has its own, and the terminal's end shows by EOF
+	if f.dtbOut != "" {
+		if err := os.WriteFile(f.dtbOut, resp.DTB, 0o644); err != nil {
+			return nil, fmt.Errorf("cannot write the device tree: %w", err)
+		}
+	}
+	resize := func(cols, rows int) {
+		ipc.Call(ctx, proc.Conn, vmapi.Resize, &vmapi.ResizeReq{Cols: uint16(cols), Rows: uint16(rows)})
+	}
+	if err := term.start(leave, resize); err != nil {
+		return nil, err
+	}
+	return await(ctx, proc.Conn)
 }
 
 // bootError gives refusals of what was typed the status of bad usage.

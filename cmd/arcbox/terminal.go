@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -21,6 +23,8 @@ type terminal struct {
 	restore func()        // gives the real terminal back; never nil
 	raw     bool
 	printed sync.WaitGroup
+	windows chan os.Signal // SIGWINCH; nil where there is no real terminal
+	sizes   sync.WaitGroup // whoever takes from it
 }
 
 // openTerminal makes the pair of sockets; the caller hands far to the VM and
@@ -33,8 +37,9 @@ func openTerminal() (t *terminal, far *os.File, err error) {
 	return &terminal{sock: sock, restore: func() {}}, far, nil
 }
 
-// start begins to copy both ways. leave is called when the user types Ctrl-A x.
-func (t *terminal) start(leave context.CancelCauseFunc) error {
+// start begins to copy both ways. leave is called when the user types Ctrl-A x,
+// resize with the real terminal's size, now and whenever it changes.
+func (t *terminal) start(leave context.CancelCauseFunc, resize func(cols, rows int)) error {
 	if fd := int(os.Stdin.Fd()); term.IsTerminal(fd) {
 		old, err := term.MakeRaw(fd)
 		if err != nil {
@@ -43,12 +48,27 @@ func (t *terminal) start(leave context.CancelCauseFunc) error {
 		t.raw = true
 		t.restore = func() { term.Restore(fd, old) }
 		fmt.Fprint(os.Stderr, "arcbox: Ctrl-A x leaves\r\n")
+		t.follow(fd, resize)
 	}
 	t.printed.Go(func() { io.Copy(os.Stdout, t.sock) })
 	// Reading standard input cannot be interrupted: this goroutine ends with
 	// the process, and does no harm until then because the socket is closed.
 	go t.typeIn(os.Stdin, leave)
 	return nil
+}
+
+// follow tells the size of the real terminal until close.
+func (t *terminal) follow(fd int, resize func(cols, rows int)) {
+	t.windows = make(chan os.Signal, 1)
+	signal.Notify(t.windows, syscall.SIGWINCH)
+	t.windows <- syscall.SIGWINCH // the size that it has now
+	t.sizes.Go(func() {
+		for range t.windows {
+			if cols, rows, err := term.GetSize(fd); err == nil {
+				resize(cols, rows)
+			}
+		}
+	})
 }
 
 // typeIn passes keys on. The end of a piped input ends only the typing.
@@ -77,6 +97,12 @@ func (t *terminal) close() {
 	t.printed.Wait()
 	t.sock.Close()
 	t.restore()
+	if t.windows != nil {
+		signal.Stop(t.windows)
+		close(t.windows)
+		t.sizes.Wait()
+		fmt.Fprintln(os.Stderr) // the guest may have left the cursor anywhere
+	}
 }
 
 // ctrlA starts a command, as in QEMU and screen.

@@ -22,6 +22,8 @@ var (
 	Wait = ipc.Method[WaitReq, WaitResp]{Name: "vm.wait"}
 	// Stop cuts the guest off; Wait then answers Stopped. Stopping twice succeeds.
 	Stop = ipc.Method[StopReq, StopResp]{Name: "vm.stop"}
+	// Resize tells the guest how large the terminal of its hvc0 is.
+	Resize = ipc.Method[ResizeReq, ResizeResp]{Name: "vm.resize"}
 	// Stats may be asked at any time, also while the guest is stuck.
 	Stats = ipc.Method[StatsReq, StatsResp]{Name: "vm.stats"}
 )
@@ -131,6 +133,15 @@ type StopReq struct{}
 
 // StopResp is empty.
 type StopResp struct{}
+
+// ResizeReq is a size in characters.
+type ResizeReq struct {
+	Cols uint16 `json:"cols"`
+	Rows uint16 `json:"rows"`
+}
+
+// ResizeResp is empty.
+type ResizeResp struct{}
 
 // StatsReq asks for everything.
 type StatsReq struct{}
