@@ -9,6 +9,7 @@ require go.uber.org/goleak v1.3.0
 require golang.org/x/sys v0.49.0
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/docker/go-units v0.5.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
