@@ -44,6 +44,7 @@ func New(size uint64) (*RAM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot map %d MiB of guest memory: %w", size>>20, err)
 	}
+	adviseHuge(b)
 	return &RAM{b: b}, nil
 }
 
