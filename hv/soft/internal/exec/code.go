@@ -91,7 +91,8 @@ type codeCache struct {
 	pages map[uint64]*codePage // by physical address
 	room  int                  // bytes used, about, since everything was last dropped
 	fetch [fetchSize]fetched
-	slab  []isa.Op // room for the operations of the next blocks
+	slab  []isa.Op             // room for the operations of the next blocks
+	draft [maxBlock + 2]isa.Op // the block being built; on the stack it would escape
 }
 
 // slabSize is how many operations are allocated at once. The others are about
@@ -216,8 +217,8 @@ func (c *Core) fetchFault(pc uint64, f mmu.Fault) {
 // build decodes at most limit instructions at pc. A block with less than the full
 // limit is not meant to be kept.
 func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
-	var buf [maxBlock + 2]isa.Op
-	ops := buf[:1]
+	ops := c.code.draft[:1]
+	ops[0] = isa.Op{}
 	b := &Block{pc: pc}
 	spChecked := c.checksSP()
 	spMoved := false
