@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -23,7 +24,8 @@ const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // An apt is an apt of our own: its lists, archives and configuration live in
 // one directory, and it knows arm64 only. The host's package state is neither
-// read nor written; of the host's configuration only proxies are taken over.
+// read nor written; of the host's configuration only proxies and the archives'
+// addresses are taken over.
 //
 // A directory serves one process at a time; openApt waits for the other.
 type apt struct {
@@ -52,11 +54,16 @@ func openApt(ctx context.Context, dir, suite string) (*apt, error) {
 	if err != nil {
 		return nil, err
 	}
+	list, err := sources(suite, hostArchives(ctx))
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
 	proxies := hostProxies(ctx)
 	a := &apt{dir, lock, newDownloader(proxies)}
 	for name, text := range map[string]string{
 		"apt.conf":         aptConf(dir) + proxies,
-		"etc/sources.list": sources(suite),
+		"etc/sources.list": list,
 		"state/status":     "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -114,13 +121,44 @@ Acquire::Retries "3";
 		filepath.Join(dir, "etc"))
 }
 
-// sources is the sources.list of a release: its main, updates and security.
-func sources(suite string) string {
+// sources is the sources.list of a release, its main, updates and security, at
+// the archives that archives lists, a URI a line. The paths of Debian's archives end
+// in debian and debian-security wherever they are mirrored.
+func sources(suite, archives string) (string, error) {
 	var b strings.Builder
-	for _, s := range []string{"debian " + suite, "debian " + suite + "-updates", "debian-security " + suite + "-security"} {
-		fmt.Fprintf(&b, "deb [arch=arm64 signed-by=%s] http://deb.debian.org/%s main\n", keyring, s)
+	seen := map[string]bool{}
+	add := func(uri, release string) {
+		fmt.Fprintf(&b, "deb [arch=arm64 signed-by=%s] %s %s main\n", keyring, uri, release)
 	}
-	return b.String()
+	for uri := range strings.FieldsSeq(archives) {
+		uri = strings.TrimRight(uri, "/")
+		kind := path.Base(uri)
+		if seen[kind] {
+			continue
+		}
+		switch kind {
+		case "debian":
+			add(uri, suite)
+			add(uri, suite+"-updates")
+		case "debian-security":
+			add(uri, suite+"-security")
+		}
+		seen[kind] = true
+	}
+	if !seen["debian"] {
+		return "", errors.New("cannot build assets: this machine's apt knows no archive of Debian; add one to /etc/apt/sources.list, or fetch the assets")
+	}
+	return b.String(), nil
+}
+
+// hostArchives are the archives that the host's own packages come from, a URI a
+// line: the nearest mirror is the host's to choose.
+func hostArchives(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages").Output()
+	if err != nil {
+		return ""
+	}
+	return string(out)
 }
 
 // hostProxies repeats how the host reaches the archive. Without apt-config

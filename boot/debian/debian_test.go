@@ -23,10 +23,10 @@ func TestNewKnowsFlavours(t *testing.T) {
 
 func TestParseURI(t *testing.T) {
 	sum := strings.Repeat("0f", 32)
-	got, err := parseURI("'http://deb.debian.org/debian/pool/main/b/busybox/busybox-static_1.35.0-4%2bb1_arm64.deb' " +
+	got, err := parseURI("'http://archive.example/debian/pool/main/b/busybox/busybox-static_1.35.0-4%2bb1_arm64.deb' " +
 		"busybox-static_1%3a1.35.0-4+b1_arm64.deb 822236 SHA256:" + sum + "\n")
 	want := deb{Name: "busybox-static", Version: "1:1.35.0-4+b1",
-		URL:  "http://deb.debian.org/debian/pool/main/b/busybox/busybox-static_1.35.0-4%2bb1_arm64.deb",
+		URL:  "http://archive.example/debian/pool/main/b/busybox/busybox-static_1.35.0-4%2bb1_arm64.deb",
 		File: "busybox-static_1%3a1.35.0-4+b1_arm64.deb", Size: 822236, SHA256: sum}
 	if err != nil || got != want {
 		t.Errorf("parseURI = %+v, %v; want %+v", got, err, want)
@@ -80,7 +80,7 @@ func TestHostProxyLines(t *testing.T) {
 	for line, want := range map[string]bool{
 		`Acquire::http::Proxy "http://p:3128";`:                       true,
 		`Acquire::https::proxy "http://p:3128";`:                      true,
-		`Acquire::http::Proxy::deb.debian.org "DIRECT";`:              true,
+		`Acquire::http::Proxy::archive.example "DIRECT";`:             true,
 		`Acquire::http::Proxy-Auto-Detect "/usr/bin/x";`:              true,
 		`APT::Update::Post-Invoke:: "rm -f /var/cache/apt/*.bin";`:    false,
 		`Acquire::IndexTargets::deb::Packages::Proxy "x";`:            false,
@@ -89,6 +89,27 @@ func TestHostProxyLines(t *testing.T) {
 		if got := proxyLine.MatchString(line); got != want {
 			t.Errorf("%s is taken over: %v, want %v", line, got, want)
 		}
+	}
+}
+
+func TestSourcesAreTheHosts(t *testing.T) {
+	const sign = "deb [arch=arm64 signed-by=" + keyring + "] "
+	tests := []struct{ name, archives, want string }{
+		{"a mirror and the security archive", "http://mirror.example/debian/\nhttp://mirror.example/debian/\nhttp://s.example/debian-security/\n",
+			sign + "http://mirror.example/debian s main\n" + sign + "http://mirror.example/debian s-updates main\n" +
+				sign + "http://s.example/debian-security s-security main\n"},
+		{"others' archives beside it", "https://apt.example/cloud\nhttp://m.example/debian\n",
+			sign + "http://m.example/debian s main\n" + sign + "http://m.example/debian s-updates main\n"},
+		{"no archive of Debian", "https://apt.example/ubuntu\n", ""},
+		{"no apt at all", "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := sources("s", tt.archives)
+			if got != tt.want || (err == nil) != (tt.want != "") {
+				t.Errorf("sources of %q: %q, %v; want %q", tt.archives, got, err, tt.want)
+			}
+		})
 	}
 }
 

@@ -132,7 +132,7 @@ func TestDownloadedLiesAreNotKept(t *testing.T) {
 }
 
 func TestProxy(t *testing.T) {
-	req := httptest.NewRequest(http.MethodGet, "http://deb.debian.org/x", nil)
+	req := httptest.NewRequest(http.MethodGet, "http://archive.example/x", nil)
 	for conf, want := range map[string]string{
 		"": "<nil>", "Acquire::http::Proxy \"DIRECT\";\n": "<nil>",
 		"Acquire::Retries \"3\";\nAcquire::http::Proxy \"http://proxy:3128\";\n": "http://proxy:3128",

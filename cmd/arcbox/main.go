@@ -63,11 +63,18 @@ func newRoot() *cobra.Command {
 		// Errors are printed once, by report; usage only where it was wrong.
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("there is no command %q; see arcbox --help", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBoot(), newAssets())
+	root.AddCommand(newBoot(), newAssets(), newVersion())
 	return root
 }
 
