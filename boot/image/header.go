@@ -59,7 +59,23 @@ func parse(data []byte) (*Kernel, error) {
 	if err := checkRest(data); err != nil {
 		return nil, err
 	}
-	return k, nil
+	return k, checkWhole(k)
+}
+
+// maxBSS is how much zeroed memory behind its file a kernel may ask for without
+// being suspect, in bytes.
+const maxBSS = 4 << 20
+
+// checkWhole looks for a file that was cut off where no PE header tells its length.
+// image_size counts the BSS too, which in Linux is a few hundredths of it: a file
+// that lacks more than half, and more than a small kernel's BSS could be, was
+// cut. What was cut by less is found only when the kernel crashes.
+func checkWhole(k *Kernel) error {
+	have := uint64(len(k.Data))
+	if k.ImageSize-have <= maxBSS || have >= k.ImageSize/2 {
+		return nil
+	}
+	return fmt.Errorf("it is truncated: its header asks for %d bytes and the file has %d; fetch it again", k.ImageSize, have)
 }
 
 // checkPlace checks text_offset and image_size.

@@ -128,6 +128,8 @@ func TestOpenChecksEveryHeaderField(t *testing.T) {
 		{"image_size below the file", func(b []byte) { put(b, offImageSize, uint64(100)) }, "image_size"},
 		{"image_size that overflows", func(b []byte) { put(b, offImageSize, ^uint64(0)) }, "image_size"},
 		{"image_size of the file", func(b []byte) { put(b, offImageSize, uint64(len(b))) }, ""},
+		{"4 MiB of BSS behind a small file", func(b []byte) { put(b, offImageSize, uint64(len(b)+maxBSS)) }, ""},
+		{"a file cut to a small part", func(b []byte) { put(b, offImageSize, uint64(len(b)+maxBSS+1)) }, "truncated"},
 		{"page size not said", func(b []byte) { put(b, offFlags, uint64(0)) }, ""},
 		{"16 KiB pages", func(b []byte) { put(b, offFlags, uint64(flagPage16K)) }, "16 KiB"},
 		{"64 KiB pages", func(b []byte) { put(b, offFlags, uint64(flagPage64K)) }, "64 KiB"},

@@ -25,15 +25,14 @@ func cut(t *testing.T, path string, n int64) string {
 }
 
 func TestWhatCannotBootIsRefused(t *testing.T) {
-	// Debian's has a PE header, which tells how long the file must be.
-	kernel := kit.AFlavour(t, func(f kit.Flavour) bool { return f.Name == "debian" }).Kernel
+	kernel := kit.AFlavour(t, kit.Any).Kernel
 	tests := []struct {
 		name   string
 		args   []string
 		status int
 		says   string
 	}{
-		{"half a kernel", []string{"--kernel", cut(t, kernel, 1<<20)}, 1, "truncated"},
+		{"a kernel that was cut off", []string{"--kernel", cut(t, kernel, 1<<20)}, 1, "truncated"},
 		{"a kernel of one sector", []string{"--kernel", cut(t, kernel, 32)}, 1, "32"},
 		{"a program of this host", []string{"--kernel", kit.Program("arcbox")}, 1, "ELF"},
 		{"the initrd as the kernel", []string{"--kernel", kit.Initrd(t)}, 1, "cpio"},
