@@ -1,22 +1,14 @@
 package soft_test
 
 import (
-	"bufio"
-	"flag"
-	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/arcboxlabs/arcbox-go/hv/soft"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/oracle"
 )
 
-var update = flag.Bool("update", false, "ask QEMU for the answers in testdata anew")
-
-const fpAnswers = "testdata/fp.txt"
+var fpAnswers = answerFile{"testdata/fp.txt", "%x %x %x %x %x %x = %x %x %x %x %x"}
 
 // fpBefore and fpAfter are what a line of fp.txt has on the two sides of its
 // equals sign, in that order.
@@ -33,49 +25,14 @@ const fpHigh = 0x1122334455667788
 
 // fpCase is a line: an instruction, what it is given and what it leaves.
 type fpCase struct {
-	word   uint32
-	text   string
+	instruction
 	before fpBefore
 	after  fpAfter
 }
 
-const fpLine = "%x %x %x %x %x %x = %x %x %x %x %x"
-
-func (c *fpCase) fields() []any {
+func (c *fpCase) fields() []*uint64 {
 	b, a := &c.before, &c.after
-	return []any{&b.fpcr, &b.nzcv, &b.v1, &b.v2, &b.v3, &b.x1, &a.hi, &a.lo, &a.x0, &a.nzcv, &a.fpsr}
-}
-
-// readFP gives the cases of fp.txt, its comment, and its instructions, as
-// cases without numbers.
-func readFP(t *testing.T) (comment string, heads, cases []fpCase) {
-	t.Helper()
-	f, err := os.Open(fpAnswers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var head fpCase
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := s.Text()
-		switch {
-		case strings.HasPrefix(line, "#"):
-			comment += line + "\n"
-		case strings.Contains(line, "="):
-			c := head
-			if _, err := fmt.Sscanf(line, fpLine, c.fields()...); err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			cases = append(cases, c)
-		case line != "":
-			head.text = line
-			if _, err := fmt.Sscanf(line, "%x", &head.word); err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			heads = append(heads, head)
-		}
-	}
-	return comment, heads, cases
+	return []*uint64{&b.fpcr, &b.nzcv, &b.v1, &b.v2, &b.v3, &b.x1, &a.hi, &a.lo, &a.x0, &a.nzcv, &a.fpsr}
 }
 
 // TestFPAnswers executes scalar floating point on the engine.
@@ -83,66 +40,33 @@ func TestFPAnswers(t *testing.T) {
 	if *update {
 		updateFP(t)
 	}
-	_, heads, cases := readFP(t)
+	_, heads, cases := readAnswers[fpCase](t, fpAnswers)
 	if len(cases) < 5*len(heads) || len(heads) < 100 {
 		t.Errorf("%d cases for %d instructions", len(cases), len(heads))
 	}
-	m, err := oracle.NewMachine(soft.New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	got := answerFP(t, m, cases)
-	for i, c := range cases {
-		if got[i] != c.after {
-			t.Errorf("%s of %+x: got %+x, want %+x", c.text, c.before, got[i], c.after)
+	for i, g := range onEngine(t, fpVectors(cases)) {
+		if c, got := cases[i], fpLeft(&g); got != c.after {
+			t.Errorf("%s of %+x: got %+x, want %+x", c.text, c.before, got, c.after)
 		}
 	}
 }
 
 // updateFP writes the file anew, with cases that QEMU answers.
 func updateFP(t *testing.T) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := oracle.NewQEMU(filepath.Join(dir, "arcbox-test"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	comment, heads, _ := readFP(t)
+	comment, heads, _ := readAnswers[fpCase](t, fpAnswers)
 	r := rand.New(rand.NewPCG(1985, 754))
 	var cases []fpCase
 	for _, head := range heads {
 		cases = append(cases, fpInputs(r, head)...)
 	}
-	for i, after := range answerFP(t, q, cases) {
-		cases[i].after = after
+	for i, g := range onQEMU(t, fpVectors(cases)) {
+		cases[i].after = fpLeft(&g)
 	}
-	writeFP(t, comment, cases)
+	writeAnswers(t, fpAnswers, comment, cases)
 }
 
-func writeFP(t *testing.T, comment string, cases []fpCase) {
-	var out strings.Builder
-	out.WriteString(comment)
-	for i, c := range cases {
-		if i == 0 || c.text != cases[i-1].text {
-			fmt.Fprintf(&out, "\n%s\n", c.text)
-		}
-		var fields []any
-		for _, f := range c.fields() {
-			fields = append(fields, *f.(*uint64))
-		}
-		fmt.Fprintf(&out, fpLine+"\n", fields...)
-	}
-	if err := os.WriteFile(fpAnswers, []byte(out.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// answerFP is what the cases leave behind on r.
-func answerFP(t *testing.T, r oracle.Runner, cases []fpCase) []fpAfter {
-	t.Helper()
+// fpVectors are the cases as both sides run them.
+func fpVectors(cases []fpCase) []*oracle.Vector {
 	vs := make([]*oracle.Vector, len(cases))
 	for i, c := range cases {
 		b := &c.before
@@ -152,16 +76,13 @@ func answerFP(t *testing.T, r oracle.Runner, cases []fpCase) []fpAfter {
 		v.Regs.SP = oracle.Scratch
 		vs[i] = v
 	}
-	results, err := r.Run(vs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	after := make([]fpAfter, len(results))
-	for i := range results {
-		g := &results[i].Regs
-		after[i] = fpAfter{g.V[1], g.V[0], g.X[0], g.NZCV >> 28, g.FPSR}
-	}
-	return after
+	return vs
+}
+
+// fpLeft is what a case left behind.
+func fpLeft(r *oracle.Result) fpAfter {
+	g := &r.Regs
+	return fpAfter{g.V[1], g.V[0], g.X[0], g.NZCV >> 28, g.FPSR}
 }
 
 // Operands that make a difference, of the width in the instruction's text.
@@ -181,7 +102,7 @@ var (
 
 // fpInputs makes cases for head's instruction: at default settings first, then
 // at others.
-func fpInputs(r *rand.Rand, head fpCase) []fpCase {
+func fpInputs(r *rand.Rand, head instruction) []fpCase {
 	pool := fpDoubles
 	switch {
 	case strings.Contains(head.text, "s1"):
@@ -191,7 +112,7 @@ func fpInputs(r *rand.Rand, head fpCase) []fpCase {
 	}
 	cases := make([]fpCase, 8)
 	for i := range cases {
-		c := head
+		c := fpCase{instruction: head}
 		b := &c.before
 		b.v1, b.v2, b.v3 = pool[r.IntN(len(pool))], pool[r.IntN(len(pool))], pool[r.IntN(len(pool))]
 		b.x1 = uint64(int64(r.Uint64()) >> r.IntN(64))

@@ -1,95 +1,47 @@
 package soft_test
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/arch/arm64/arm64asm"
 
-	"github.com/arcboxlabs/arcbox-go/hv/soft"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/simd"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/oracle"
 )
 
-const (
-	simdAnswers = "testdata/simd.txt"
-	simdComment = `# Advanced SIMD and cryptography, one instruction at a time: every row of the
-# semantic table in every shape it has, and the answers of qemu-aarch64 -cpu
-# max, QEMU 7.2.
-#
-# An instruction's line is followed by its cases, all hexadecimal:
-#
-#	FPCR V0 V1 V2 X1 = V0 X0 FPSR
-#
-# where a V is its high and its low half. The registers above are those of
-# simdRest; X0 is all ones before. go test -run TestSIMDAnswers -update writes
-# the file anew, for the rows that then are.
-`
-	simdLine = "%x %016x%016x %016x%016x %016x%016x %x = %016x%016x %x %x"
-	simdScan = "%x %16x%16x %16x%16x %16x%16x %x = %16x%16x %x %x"
-)
+var simdAnswers = answerFile{"testdata/simd.txt", "%x %016x%016x %016x%016x %016x%016x %x = %016x%016x %x %x"}
 
 // simdCase is one line: what an instruction is given and what it leaves, in
 // the order of the file.
 type simdCase struct {
-	word   uint32
-	text   string
+	instruction
 	before struct {
 		fpcr uint64
 		v    [6]uint64 // high half first
 		x1   uint64
 	}
-	after struct {
-		v        [2]uint64
-		x0, fpsr uint64
-	}
+	after simdAfter
 }
 
-func (c *simdCase) fields() []any {
+type simdAfter struct {
+	v        [2]uint64 // high half first
+	x0, fpsr uint64
+}
+
+func (c *simdCase) fields() []*uint64 {
 	b, a := &c.before, &c.after
-	return []any{&b.fpcr, &b.v[0], &b.v[1], &b.v[2], &b.v[3], &b.v[4], &b.v[5], &b.x1, &a.v[0], &a.v[1], &a.x0, &a.fpsr}
+	return []*uint64{&b.fpcr, &b.v[0], &b.v[1], &b.v[2], &b.v[3], &b.v[4], &b.v[5], &b.x1, &a.v[0], &a.v[1], &a.x0, &a.fpsr}
 }
 
 // simdRest is what V3 and those above hold, register and half.
 func simdRest(i int) uint64 { return uint64(i) * 0x9e3779b97f4a7c15 }
-
-// readSIMD gives the cases of simd.txt.
-func readSIMD(t *testing.T) (cases []simdCase) {
-	t.Helper()
-	f, err := os.Open(simdAnswers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var head simdCase
-	for s := bufio.NewScanner(f); s.Scan(); {
-		line := s.Text()
-		switch {
-		case line == "" || line[0] == '#':
-		case strings.Contains(line, "="):
-			c := head
-			if _, err := fmt.Sscanf(line, simdScan, c.fields()...); err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			cases = append(cases, c)
-		default:
-			head.text = line
-			if _, err := fmt.Sscanf(line, "%x", &head.word); err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-		}
-	}
-	return cases
-}
 
 // simdForm is a row of the semantic table in one shape.
 type simdForm struct {
@@ -133,7 +85,7 @@ func TestSIMDAnswers(t *testing.T) {
 	if *update {
 		updateSIMD(t)
 	}
-	cases := readSIMD(t)
+	_, _, cases := readAnswers[simdCase](t, simdAnswers)
 	rows := map[uint16]bool{}
 	for _, c := range cases {
 		rows[isa.Decode(c.word, 0).Code] = true
@@ -143,54 +95,33 @@ func TestSIMDAnswers(t *testing.T) {
 			t.Errorf("no case of row %s", isa.Name(code))
 		}
 	}
-	m, err := oracle.NewMachine(soft.New(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	for i, got := range answerSIMD(t, m, cases) {
-		if c := cases[i]; got.after != c.after {
-			t.Errorf("%s of %x: got %x, want %x", c.text, c.before, got.after, c.after)
+	for i, g := range onEngine(t, simdVectors(cases)) {
+		if c, got := cases[i], simdLeft(&g); got != c.after {
+			t.Errorf("%s of %x: got %x, want %x", c.text, c.before, got, c.after)
 		}
 	}
 }
 
 // updateSIMD writes the file anew, with cases that QEMU answers.
 func updateSIMD(t *testing.T) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := oracle.NewQEMU(filepath.Join(dir, "arcbox-test"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	comment, _, _ := readAnswers[simdCase](t, simdAnswers)
 	r := rand.New(rand.NewPCG(1985, 754))
 	forms, order := simdForms()
 	var cases []simdCase
 	for _, f := range order {
 		cases = append(cases, simdInput(r, forms[f]))
 	}
-	var out strings.Builder
-	out.WriteString(simdComment)
-	for _, c := range answerSIMD(t, q, cases) {
-		fmt.Fprintf(&out, "\n%s\n", c.text)
-		var fields []any
-		for _, f := range c.fields() {
-			fields = append(fields, *f.(*uint64))
-		}
-		fmt.Fprintf(&out, simdLine+"\n", fields...)
+	for i, g := range onQEMU(t, simdVectors(cases)) {
+		cases[i].after = simdLeft(&g)
 	}
-	if err := os.WriteFile(simdAnswers, []byte(out.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeAnswers(t, simdAnswers, comment, cases)
 }
 
 // simdInput makes a case of lanes that are edge values of floating point, or
 // of integers for rows that do not look at FPCR.
 func simdInput(r *rand.Rand, w uint32) simdCase {
 	op := isa.Decode(w, 0)
-	c := simdCase{word: w, text: fmt.Sprintf("%08x %s", w, isa.Name(op.Code))}
+	c := simdCase{instruction: instruction{w, fmt.Sprintf("%08x %s", w, isa.Name(op.Code))}}
 	var b [4]byte
 	binary.LittleEndian.PutUint32(b[:], w)
 	if inst, err := arm64asm.Decode(b[:]); err == nil {
@@ -217,9 +148,8 @@ func simdLane(r *rand.Rand, op isa.Op) (x uint64) {
 	return x
 }
 
-// answerSIMD is the cases with what they leave behind on r.
-func answerSIMD(t *testing.T, r oracle.Runner, cases []simdCase) []simdCase {
-	t.Helper()
+// simdVectors are the cases as both sides run them.
+func simdVectors(cases []simdCase) []*oracle.Vector {
 	vs := make([]*oracle.Vector, len(cases))
 	for i, c := range cases {
 		v := &oracle.Vector{CPU: oracle.MaxCPU, Slot: i, Words: []uint32{c.word}}
@@ -232,14 +162,11 @@ func answerSIMD(t *testing.T, r oracle.Runner, cases []simdCase) []simdCase {
 		v.Regs.FPCR, v.Regs.X[0], v.Regs.X[1], v.Regs.SP = c.before.fpcr, ^uint64(0), c.before.x1, oracle.Scratch
 		vs[i] = v
 	}
-	results, err := r.Run(vs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answers := append([]simdCase{}, cases...)
-	for i := range results {
-		g, a := &results[i].Regs, &answers[i].after
-		a.v, a.x0, a.fpsr = [2]uint64{g.V[1], g.V[0]}, g.X[0], g.FPSR
-	}
-	return answers
+	return vs
+}
+
+// simdLeft is what a case left behind.
+func simdLeft(r *oracle.Result) simdAfter {
+	g := &r.Regs
+	return simdAfter{[2]uint64{g.V[1], g.V[0]}, g.X[0], g.FPSR}
 }
