@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
@@ -83,7 +82,7 @@ func (m *machine) addKernel(cfg *board.Config, req *vmapi.BootReq) error {
 		return err
 	}
 	if cfg.Kernel, err = image.Open(f, info.Size()); err != nil {
-		return refused(fmt.Errorf("cannot use the kernel: %w", err))
+		return ipc.Errorf(vmapi.BadKernel, "cannot use the kernel: %v", err)
 	}
 	return nil
 }
@@ -103,7 +102,7 @@ func (m *machine) addInitrd(cfg *board.Config, req *vmapi.BootReq) error {
 	}
 	initrd, err := image.OpenInitrd(f, info.Size())
 	if err != nil {
-		return refused(fmt.Errorf("cannot use the initrd: %w", err))
+		return ipc.Errorf(vmapi.BadInitrd, "cannot use the initrd: %v", err)
 	}
 	cfg.Initrd = initrd.Data
 	return nil

@@ -65,7 +65,7 @@ arcbox flavour, else the newest of the debian flavour.`,
 		Example: `  arcbox assets fetch
   arcbox assets list --json
   arcbox assets path --file Image`,
-		Args: noArgs,
+		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON on standard output")
@@ -127,6 +127,7 @@ the data directory.`,
 	fl.StringVar(&f.flavour, "flavour", "", "`FLAVOUR` to build: debian, or arcbox for our own kernel")
 	fl.StringArrayVar(&f.keys, "key", nil, "trust manifests that this ed25519 `KEY` (base64) signed; may be repeated")
 	fl.BoolVar(&f.rebuild, "rebuild", false, "build even if there is an asset of the same inputs: Debian's packages may be newer")
+	completeFlag(cmd, "flavour", completeFlavour)
 	return cmd
 }
 
@@ -223,8 +224,9 @@ marked with a star and damaged ones with what is wrong at first sight. With --js
 it prints a list that has the absolute path of every file.`,
 		Example: `  arcbox assets list
   arcbox assets list --json | jq -r '.[] | select(.default) | .files[] | select(.name == "Image").path'`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return listAssets(cmd.OutOrStdout(), *asJSON) },
+		Args:              noArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return listAssets(cmd.OutOrStdout(), *asJSON) },
 	}
 }
 
@@ -328,7 +330,8 @@ func newAssetsVerify(asJSON *bool) *cobra.Command {
 flavour. It exits with 1 if a file is damaged; arcbox assets fetch repairs it.`,
 		Example: `  arcbox assets verify
   arcbox assets verify debian`,
-		Args: atMostOne,
+		Args:              atMostOne,
+		ValidArgsFunction: completeOneAsset,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return verifyAssets(cmd, firstArg(args), *asJSON)
 		},
@@ -418,7 +421,8 @@ machine runs from and what a rollback selected.`,
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return removeAssets(cmd, args, *asJSON) },
+		ValidArgsFunction: completeAssetIDs,
+		RunE:              func(cmd *cobra.Command, args []string) error { return removeAssets(cmd, args, *asJSON) },
 	}
 }
 
@@ -453,9 +457,10 @@ func newAssetsRollback(asJSON *bool) *cobra.Command {
 		Short: "Go back to the assets that booted last",
 		Long: `Rollback makes the assets that booted last, other than the present default, the
 default again. It holds until a new version is fetched.`,
-		Example: `  arcbox assets rollback`,
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return rollbackAssets(cmd, *asJSON) },
+		Example:           `  arcbox assets rollback`,
+		Args:              noArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return rollbackAssets(cmd, *asJSON) },
 	}
 }
 
@@ -488,7 +493,8 @@ func newAssetsPath(asJSON *bool) *cobra.Command {
 given by its ID, the beginning of it, or its flavour; with --file that of a file.`,
 		Example: `  arcbox assets path
   arcbox boot --kernel "$(arcbox assets path debian --file Image)"`,
-		Args: atMostOne,
+		Args:              atMostOne,
+		ValidArgsFunction: completeOneAsset,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, err := assetPath(firstArg(args), file)
 			if err != nil {

@@ -67,8 +67,9 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
   arcbox boot --kernel Image --initrd initrd.img --cmdline "console=hvc0"
   arcbox boot --kernel Image --disk root.erofs,ro --disk data.img --cmdline "root=/dev/vda console=hvc0"
   arcbox boot --kernel flat.bin --console ttyAMA0 --timeout 10s --json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return boot(cmd.Context(), &f) },
+		Args:              noArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return boot(cmd.Context(), &f) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.kernel, "kernel", "", "kernel `FILE` (default: a boot asset)")
@@ -89,6 +90,9 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 	fl.StringVar(&f.replay, "replay", "", "type what the log `FILE` has, when it was typed")
 	f.debug.add(fl)
 	fl.BoolVar(&f.digest, "memory-digest", false, "add memory_sha256 of guest RAM to the summary")
+	completeFlag(cmd, "asset", completeAsset)
+	completeFlag(cmd, "console", completeConsole)
+	completeFlag(cmd, "engine", completeEngine)
 	return cmd
 }
 
@@ -150,7 +154,7 @@ func (f *bootFlags) run(ctx context.Context, leave context.CancelCauseFunc, req 
 	defer proc.Close() // ends the guest, and with it what the terminal prints
 	resp, err := ipc.Call(ctx, proc.Conn, vmapi.Boot, req)
 	if err != nil {
-		return nil, bootError(ctx, err)
+		return nil, f.bootError(ctx, err)
 	}
 	req.Close() // our copies; the VM has its own, and the terminal's end shows by EOF
 	if f.dtbOut != "" {
@@ -167,10 +171,21 @@ func (f *bootFlags) run(ctx context.Context, leave context.CancelCauseFunc, req 
 	return await(ctx, proc.Conn)
 }
 
-// bootError gives refusals of what was typed the status of bad usage.
-func bootError(ctx context.Context, err error) error {
+// bootError says of a VM that did not start which file it was, or that it was
+// the clock.
+func (f *bootFlags) bootError(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errTimeout) {
 		return &statusError{exitTimeout, errors.New("cannot start the guest: the time was up")}
+	}
+	var refusal *ipc.Error
+	if !errors.As(err, &refusal) {
+		return vmGone(err)
+	}
+	switch refusal.Code {
+	case vmapi.BadKernel:
+		return fmt.Errorf("cannot boot %s: %w", f.kernel, err)
+	case vmapi.BadInitrd:
+		return fmt.Errorf("cannot boot with %s: %w", f.initrd, err)
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
@@ -79,6 +80,27 @@ func TestBadBootRequests(t *testing.T) {
 			}
 			if err == nil || status != tt.status || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("arcbox boot %s: status %d, %v; want %d and a text with %q", tt.args, status, err, tt.status, tt.says)
+			}
+		})
+	}
+}
+
+func TestRefusalsOfTheVMNameTheFile(t *testing.T) {
+	f := bootFlags{kernel: "dir/Image", initrd: "dir/initrd"}
+	tests := []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"a kernel", ipc.Errorf(vmapi.BadKernel, "cannot use the kernel: it is short"), "cannot boot dir/Image: cannot use the kernel: it is short"},
+		{"an initrd", ipc.Errorf(vmapi.BadInitrd, "cannot use the initrd: it is short"), "cannot boot with dir/initrd: cannot use the initrd: it is short"},
+		{"what is no file", ipc.Errorf(ipc.BadRequest, "cannot use engine kvm"), "cannot use engine kvm"},
+		{"a VM that died", ipc.ErrInterrupted, "the VM process died: the connection was interrupted"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := f.bootError(t.Context(), tt.err); got.Error() != tt.want || !errors.Is(got, tt.err) {
+				t.Errorf("says %q, want %q", got, tt.want)
 			}
 		})
 	}

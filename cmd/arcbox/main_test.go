@@ -15,8 +15,8 @@ func TestWhatIsTypedBesideCommands(t *testing.T) {
 		says       string
 	}{
 		{"nothing", "", 0, "Available Commands"},
-		{"an unknown command", "frobnicate", exitUsage, "frobnicate"},
-		{"an unknown command of assets", "assets frobnicate", exitUsage, "frobnicate"},
+		{"an unknown command", "frobnicate", exitUsage, "cannot run arcbox frobnicate"},
+		{"an unknown command of assets", "assets frobnicate", exitUsage, "cannot run arcbox assets frobnicate"},
 		{"an unknown flag", "--frobnicate", exitUsage, "--frobnicate"},
 		{"the version", "version", 0, "arcbox "},
 		{"the version for programs", "version --json", 0, `"platform"`},

@@ -45,7 +45,8 @@ func newVersion() *cobra.Command {
 		Short: "Print what this program was built from",
 		Example: `  arcbox version
   arcbox version --json`,
-		Args: noArgs,
+		Args:              noArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := readVersion()
 			if asJSON {

@@ -14,9 +14,9 @@ const ConnFD = 3
 
 // The methods.
 var (
-	// Boot makes the machine and starts it. Errors: bad-request for what the
-	// caller can mend (a kernel that is none, memory out of range), wrong-state
-	// when the process already holds a VM.
+	// Boot makes the machine and starts it. Errors: bad-kernel, bad-initrd and
+	// for whatever else the caller can mend bad-request (memory out of range),
+	// wrong-state when the process already holds a VM.
 	Boot = ipc.Method[BootReq, BootResp]{Name: "vm.boot"}
 	// Wait returns when the guest has ended. Any number may wait.
 	Wait = ipc.Method[WaitReq, WaitResp]{Name: "vm.wait"}
@@ -26,6 +26,13 @@ var (
 	Resize = ipc.Method[ResizeReq, ResizeResp]{Name: "vm.resize"}
 	// Stats may be asked at any time, also while the guest is stuck.
 	Stats = ipc.Method[StatsReq, StatsResp]{Name: "vm.stats"}
+)
+
+// Codes of Boot's errors for files that are not what they should be. The VM sees
+// descriptors only, so it is for the caller to say which file it was.
+const (
+	BadKernel ipc.Code = "bad-kernel"
+	BadInitrd ipc.Code = "bad-initrd"
 )
 
 // BootReq is a whole machine. Every file comes as a descriptor; the caller has
