@@ -320,17 +320,30 @@ func (f *bootFlags) addDeterministic(req *vmapi.BootReq) error {
 	}
 	d := &vmapi.Deterministic{Seed: seed}
 	req.Deterministic = d
-	if f.record != "" {
-		log, err := os.Create(f.record)
-		if err != nil {
-			return fmt.Errorf("cannot record: %w", err)
-		}
-		d.Record = req.Attach(log)
-	}
 	if f.replay != "" {
-		d.Replay, err = attach(&req.Files, "log", f.replay)
+		if d.Replay, err = attach(&req.Files, "log", f.replay); err != nil {
+			return err
+		}
 	}
-	return err
+	if f.record == "" {
+		return nil
+	}
+	if sameFile(f.record, f.replay) {
+		return usagef("cannot record to %s: it is what is replayed; give --record another file", f.record)
+	}
+	log, err := os.Create(f.record)
+	if err != nil {
+		return fmt.Errorf("cannot record: %w", err)
+	}
+	d.Record = req.Attach(log)
+	return nil
+}
+
+// sameFile says whether both paths lead to one file that exists.
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // attach opens a file for reading.

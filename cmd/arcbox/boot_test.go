@@ -57,6 +57,8 @@ func TestBadBootRequests(t *testing.T) {
 		{"read-only disk to be written", "--kernel kernel --disk sealed", exitError, "add ,ro"},
 		{"one disk twice", "--kernel kernel --disk disk --disk disk", exitError, "another VM"},
 		{"disk written and read", "--kernel kernel --disk disk,ro --disk disk", exitError, "another VM"},
+		{"a log recorded where it is replayed", "--kernel kernel --deterministic --record disk --replay ./disk", exitUsage, "another file"},
+		{"a log that is not there", "--kernel kernel --deterministic --record new --replay nowhere", exitError, "no such file"},
 		{"how to trace without what", "--kernel kernel --trace-range 1-2", exitUsage, "--trace"},
 		{"trace of a range that is none", "--kernel kernel --trace exec --trace-range 2-1", exitUsage, "LOW-HIGH"},
 		{"trace of a window that is none", "--kernel kernel --trace exec --trace-window x", exitUsage, "FIRST-LAST"},
@@ -82,6 +84,12 @@ func TestBadBootRequests(t *testing.T) {
 				t.Errorf("arcbox boot %s: status %d, %v; want %d and a text with %q", tt.args, status, err, tt.status, tt.says)
 			}
 		})
+	}
+	if info, err := os.Stat("disk"); err != nil || info.Size() != 1<<20 {
+		t.Errorf("what was to be replayed is gone: %v", err)
+	}
+	if _, err := os.Stat("new"); err == nil {
+		t.Error("a log was made for a machine that never was")
 	}
 }
 
