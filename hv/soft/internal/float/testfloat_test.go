@@ -15,8 +15,8 @@ import (
 
 // These tests hold every operation that Berkeley TestFloat knows to its
 // companion SoftFloat, value and flags, over TestFloat's level 1 cases. -short
-// reads only the first of the many fused multiply-add cases; ARCBOX_SOAK=1
-// takes level 2, which is hours.
+// reads only the first of the many fused multiply-add cases; ARCBOX_FLOAT_LEVEL=2
+// takes level 2, which is many hours.
 
 // generator is the path of testfloat_gen.
 var generator = sync.OnceValues(func() (string, error) {
@@ -201,8 +201,8 @@ func TestAgainstTestFloat(t *testing.T) {
 // run holds c to what testfloat_gen prints for mode m.
 func (c *tfCase) run(t *testing.T, gen string, m tfMode) {
 	args := append([]string{"-tininessbefore", m.arg, c.name}, c.args...)
-	if os.Getenv("ARCBOX_SOAK") != "" {
-		args = append(args, "-level", "2")
+	if level := os.Getenv("ARCBOX_FLOAT_LEVEL"); level != "" {
+		args = append(args, "-level", level)
 	}
 	cmd := exec.Command(gen, args...)
 	out, err := cmd.StdoutPipe()
