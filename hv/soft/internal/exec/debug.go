@@ -42,7 +42,7 @@ var debugRegisters = []register{
 	{enc: arm64.OSDTRTX_EL1, slot: cpu.SysOSDTRTX, mask: 1<<32 - 1},
 	{enc: arm64.OSECCR_EL1, slot: cpu.SysOSECCR, mask: 1<<32 - 1},
 	{enc: arm64.MDRAR_EL1, read: zero},
-	{enc: arm64.OSLAR_EL1, read: nil, slot: cpu.SysOSLock, write: (*Core).setOSLock},
+	{enc: arm64.OSLAR_EL1, slot: cpu.SysOSLock, write: (*Core).setOSLock, writeOnly: true},
 	{enc: arm64.OSLSR_EL1, read: (*Core).osLockStatus},
 	{enc: arm64.OSDLR_EL1, slot: cpu.SysOSDLR, mask: 1},
 	{enc: arm64.DBGPRCR_EL1, slot: cpu.SysDBGPRCR, mask: 1},

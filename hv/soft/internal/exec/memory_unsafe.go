@@ -36,6 +36,9 @@ type want struct {
 	unit  uint64 // what Device memory wants va to be a multiple of; 0 for the whole access
 	iss   uint64 // added to the syndrome
 	value uint64 // what a store that leaves as MMIO writes
+	block uint64 // of DC ZVA: how far into the block its address lies, which FAR_EL1 holds
+	// normal: fault on Device memory, whatever the address.
+	normal bool
 }
 
 // at gives the host address of the n bytes at va, which lie in one page.
@@ -60,7 +63,7 @@ func (c *Core) at(va, n uint64, w want) (unsafe.Pointer, bool) {
 		if f.Denied {
 			c.exitDenied(va, f.PA)
 		} else {
-			c.dataAbort(va, uint64(f.FSC)|w.iss, w.write)
+			c.dataAbort(va+w.block, uint64(f.FSC)|w.iss, w.write)
 		}
 		return nil, false
 	}
@@ -68,8 +71,8 @@ func (c *Core) at(va, n uint64, w want) (unsafe.Pointer, bool) {
 	if unit == 0 {
 		unit = n
 	}
-	if r.Device && va&(unit-1) != 0 {
-		c.dataAbort(va, arm64.FSCAlignment|w.iss, w.write)
+	if r.Device && (w.normal || va&(unit-1) != 0) {
+		c.dataAbort(va+w.block, arm64.FSCAlignment|w.iss, w.write)
 		return nil, false
 	}
 	return c.backed(va, n, r, w)
@@ -271,14 +274,15 @@ func (c *Core) storeRelease(va, v, n uint64) bool {
 }
 
 // zeroBlock is DC ZVA: it zeroes the aligned 64 bytes (DCZID_EL0.BS) around
-// the address in i.Rd.
+// the address in i.Rd. On Device memory it is an alignment fault (Arm ARM,
+// DC ZVA).
 func (c *Core) zeroBlock(i *isa.Op) bool {
 	va := c.X[i.Rd]
 	if c.el == 0 && c.regs.SCTLR&sctlrDZE == 0 {
 		c.trapSys(sysDCZVA, i.Rd, false)
 		return false
 	}
-	p, ok := c.at(va&^63, 64, want{tlb: c.TLB, write: true, align: 1})
+	p, ok := c.at(va&^63, 64, want{tlb: c.TLB, write: true, align: 1, block: va & 63, normal: true})
 	if !ok {
 		return false
 	}

@@ -38,6 +38,8 @@ type register struct {
 	mask  uint64                  // bits of the slot that MSR sets; 0 and no write: read-only
 	user  uint8                   // what EL0 may do: userNone, userRead, userBoth
 	gate  func(c *Core) bool      // EL0's access traps to EL1 while it is false
+	// writeOnly: a read is undefined.
+	writeOnly bool
 }
 
 const (
@@ -314,7 +316,7 @@ func (c *Core) lowerSys(op isa.Op) isa.Op {
 		return op
 	case r == nil && c.el == 1 && !write && arm64.IsID(enc):
 		return isa.Op{Code: isa.OpMOVI, Rd: op.Rd}
-	case r == nil, write && r.readOnly(), c.el == 0 && !r.userMay(write):
+	case r == nil, write && r.readOnly(), !write && r.writeOnly, c.el == 0 && !r.userMay(write):
 		return undefined
 	}
 	op.Sh = r.slot
