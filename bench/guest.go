@@ -16,8 +16,8 @@ import (
 	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
-// qemu is the peer of everything that runs a guest: TCG, one thread, and the
-// CPU model that is nearest to what our engine offers.
+// qemu is the peer of everything that runs a guest: TCG, a thread for each vCPU,
+// and the CPU model that is nearest to what our engine offers.
 const qemu = "qemu-system-aarch64 (TCG)"
 
 // A machine is one guest of both VMMs: same kernel, initrd, memory.
@@ -52,9 +52,13 @@ func guestSuites() ([]*suite, error) {
 		}
 		m.initrd = initrd
 		if len(suites) == 0 {
-			suites = append(suites, cpuSuite(m))
+			suites = append(suites, cpuSuite(m), scaleSuite(m))
 		}
-		suites = append(suites, bootSuite(fl, m), countSuite(fl, m))
+		suites = append(suites, bootSuite("boot.init."+fl, m), countSuite(fl, m))
+		if fl == "arcbox" {
+			m.cpus = 4
+			suites = append(suites, bootSuite("boot.init.smp4", m))
+		}
 	}
 	return suites, nil
 }
@@ -73,9 +77,22 @@ func cpuSuite(m machine) *suite {
 	}
 }
 
+// scaleSuite measures how many times as fast two vCPUs do what one does alone,
+// without memory in common: 2 at best, on a host with two idle cores.
+func scaleSuite(m machine) *suite {
+	m.cpus = 2
+	return &suite{
+		names: []string{"smp.scale"}, rounds: 5, peer: qemu, unit: "times", more: true,
+		round: func(s *samples) error {
+			return m.both("alone,together", func(ours, peer boot) { s.add("smp.scale", ours.scale(), peer.scale()) })
+		},
+	}
+}
+
+func (r boot) scale() float64 { return r.took["alone"].Seconds() / r.took["together"].Seconds() }
+
 // bootSuite measures from the start of the process to the first line of init.
-func bootSuite(flavour string, m machine) *suite {
-	name := "boot.init." + flavour
+func bootSuite(name string, m machine) *suite {
 	return &suite{
 		names: []string{name}, rounds: 7, peer: qemu, unit: "s",
 		round: func(s *samples) error {
@@ -140,7 +157,7 @@ func (m machine) ours(work string) (boot, error) {
 }
 
 func (m machine) qemu(work string) (boot, error) {
-	return watch(exec.Command("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max,pauth=off", "-accel", "tcg",
+	return watch(exec.Command("qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "max,pauth=off", "-accel", "tcg,thread=multi",
 		"-smp", strconv.Itoa(max(m.cpus, 1)), "-m", "512", "-display", "none", "-nodefaults", "-serial", "stdio", "-no-reboot",
 		"-kernel", m.kernel, "-initrd", m.initrd, "-append", m.append(work)))
 }

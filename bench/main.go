@@ -36,6 +36,7 @@ type suite struct {
 	round func(s *samples) error
 	peer  string // who the peer is
 	unit  string
+	more  bool // is better; otherwise less is
 }
 
 // samples are the measurements of a suite by name.
@@ -94,7 +95,10 @@ func (s *suite) measure() ([]figure, error) {
 	var figures []figure
 	for _, name := range s.names {
 		ours, peer := median(got.ours[name]), median(got.peer[name])
-		ratio := peer / ours // every unit here is one where less is better
+		ratio := peer / ours
+		if s.more {
+			ratio = ours / peer
+		}
 		figures = append(figures, figure{
 			Name: name, Unit: s.unit, Ours: ours, Peer: s.peer, PeerValue: &peer, Ratio: &ratio, Rounds: s.rounds,
 		})

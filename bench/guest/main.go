@@ -17,7 +17,12 @@ import (
 
 // Work is sized for about 300 million guest instructions each: a second of
 // interpreting, long against the clock's resolution and the guest's timer ticks.
-var work = map[string]func() uint64{"int": integer, "mem": memory, "fp": floating}
+// alone and together are twice the integer work, on one vCPU and on two.
+var work = map[string]func() uint64{
+	"int": integer, "mem": memory, "fp": floating,
+	"alone":    func() uint64 { return integer() ^ integer()<<1 },
+	"together": together,
+}
 
 func main() {
 	fmt.Println("bench init")
@@ -53,6 +58,13 @@ func integer() uint64 {
 		}
 	}
 	return sum
+}
+
+// together is the integer work on two threads at once.
+func together() uint64 {
+	other := make(chan uint64)
+	go func() { other <- integer() }()
+	return integer() ^ <-other<<1
 }
 
 // memory copies 256 KiB blocks and follows a chain of pointers through 4 MiB.
