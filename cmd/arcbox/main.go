@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBoot(), newAssets(), newVersion())
+	root.AddCommand(newBoot(), newAssets(), newDisk(), newVersion())
 	return root
 }
 

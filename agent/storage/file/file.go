@@ -10,6 +10,12 @@
 // A Policy says what Sync does. Whatever a Sync has failed to write may be lost, and
 // the system does not say so twice; so after one failure every later Sync of that
 // File fails as well, until the image is opened again.
+//
+// # Space
+//
+// A sparse image promises more than the host may have. SetGuard keeps some of the host's
+// space out of reach: writes that would take it fail with ErrGuard, which is also
+// syscall.ENOSPC, while the host still works and nothing written before is at risk.
 package file
 
 import (
@@ -80,6 +86,7 @@ type File struct {
 	policy atomic.Uint32
 	lost   atomic.Bool // a Sync failed
 	coarse atomic.Bool // the file system has no holes: Punch does nothing
+	guard  guard
 }
 
 // Open opens the image at path, which must be a regular file.
@@ -119,6 +126,10 @@ func New(f *os.File) (*File, error) {
 // Close closes the file and so gives up its lock. It does not Sync.
 func (f *File) Close() error { return f.f.Close() }
 
+// Descriptor is the open file, to be handed to another process together with the
+// lock. It stays the File's to close.
+func (f *File) Descriptor() *os.File { return f.f }
+
 // Size is in bytes, holes included.
 func (f *File) Size() int64 { return f.size.Load() }
 
@@ -145,6 +156,9 @@ func (f *File) WriteAt(p []byte, off int64) (n int, err error) {
 	if off < 0 || int64(len(p)) > f.Size()-off {
 		return 0, fmt.Errorf("cannot write %d bytes at %d: the image ends at %d", len(p), off, f.Size())
 	}
+	if err := f.mayTake(off, int64(len(p))); err != nil {
+		return 0, err
+	}
 	for n < len(p) {
 		k, err := retry(func() (int, error) { return unix.Pwrite(f.fd, p[n:], off+int64(n)) })
 		if err != nil {
@@ -169,6 +183,9 @@ func (f *File) WritevAt(bufs [][]byte, off int64) (int, error) {
 	}
 	if off < 0 || total > f.Size()-off {
 		return 0, fmt.Errorf("cannot write %d bytes at %d: the image ends at %d", total, off, f.Size())
+	}
+	if err := f.mayTake(off, total); err != nil {
+		return 0, err
 	}
 	return vector(bufs, off, func(part [][]byte, off int64) (int, error) { return pwritev(f.fd, part, off) }, f.WriteAt)
 }
@@ -247,6 +264,9 @@ func (f *File) Punch(off, n int64) error {
 	return nil
 }
 
+// HasHoles is false once a Punch has found that the file system has none.
+func (f *File) HasHoles() bool { return !f.coarse.Load() }
+
 // inward is the whole blocks within a range of the image.
 func (f *File) inward(off, n int64) (int64, int64, error) {
 	if off < 0 || n < 0 || n > f.Size()-off {
@@ -280,6 +300,8 @@ func (f *File) zeroBlocks(off, n int64, hole bool) error {
 	call := zero
 	if hole {
 		call = punch
+	} else if err := f.mayTake(off, n); err != nil {
+		return err
 	}
 	_, err := retry(func() (int, error) { return 0, call(f.fd, off, n) })
 	if unsupported(err) {
@@ -407,7 +429,7 @@ func (f *File) copyTo(path string) (err error) {
 		return err
 	}
 	for off := int64(0); off < f.Size(); {
-		from, end, err := f.extent(off)
+		from, end, err := f.Data(off)
 		if err != nil || from == end {
 			return err
 		}
@@ -419,9 +441,10 @@ func (f *File) copyTo(path string) (err error) {
 	return nil
 }
 
-// extent is the next data at or behind off; from == end when there is none. Only
-// lseek knows, which moves the file's offset, that nothing else here uses.
-func (f *File) extent(off int64) (from, end int64, err error) {
+// Data is the next stretch at or behind off that may hold something else than zeroes;
+// from == end when there is none. Space that was taken ahead of use does not count.
+// Only lseek knows, which moves the file's offset, that nothing else here uses.
+func (f *File) Data(off int64) (from, end int64, err error) {
 	from, err = unix.Seek(f.fd, off, seekData)
 	if errors.Is(err, unix.ENXIO) {
 		return off, off, nil
@@ -430,7 +453,7 @@ func (f *File) extent(off int64) (from, end int64, err error) {
 		return off, f.Size(), nil // no such thing: all of it is data
 	}
 	if end, err = unix.Seek(f.fd, from, seekHole); err != nil {
-		return 0, 0, err
+		return 0, 0, fmt.Errorf("cannot look for holes in image: %w", err)
 	}
 	return from, end, nil
 }
