@@ -7,11 +7,11 @@
 //
 // A method is one Go value that both ends share:
 //
-//	var Stop = ipc.Method[StopReq, StopResp]{Name: "vm.stop"}
+//	var Pause = ipc.Method[PauseReq, PauseResp]{Name: "vm.pause"}
 //
 //	mux := ipc.NewMux()
-//	ipc.Handle(mux, vmapi.Stop, v.stop)         // the end that serves
-//	resp, err := ipc.Call(ctx, conn, vmapi.Stop, req) // the end that asks
+//	ipc.Handle(mux, vmapi.Pause, v.pause)       // the end that serves
+//	resp, err := ipc.Call(ctx, conn, vmapi.Pause, req) // the end that asks
 //
 // Either end of a connection may serve, ask or both. Calls do not wait for each
 // other: each has its own goroutine, its own deadline, and is cancelled on both

@@ -2,20 +2,29 @@
 package machine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
-// A Process is one running arcbox-vm and the connection to it.
+// A Process is one running arcbox-vm and the connection to it, as its owner. Any
+// goroutine may use it. It ends with Close, or with Detach for a machine that is to
+// live on.
 type Process struct {
 	*ipc.Conn
-	cmd *exec.Cmd
+	pid     int
+	watched *os.File      // of a process that was adopted: readable when it is gone
+	exited  chan struct{} // closed when the process is gone
+	err     error         // how it ended, once exited; only a parent is told
 }
 
 // VMProgram is the path of arcbox-vm: it stands beside the running program.
@@ -51,20 +60,156 @@ func StartProcess(path string, stderr *os.File) (*Process, error) {
 		sock.Close()
 		return nil, fmt.Errorf("cannot start arcbox-vm: %w", err)
 	}
-	return &Process{Conn: ipc.NewConn(sock, nil), cmd: cmd}, nil
+	p := &Process{Conn: ipc.NewConn(sock, nil), pid: cmd.Process.Pid, exited: make(chan struct{})}
+	go func() {
+		defer close(p.exited)
+		p.err = p.verdict(cmd.Wait())
+	}()
+	return p, nil
 }
 
-// Pid is the process's id.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }
-
-// Close ends the connection, upon which arcbox-vm stops its guest and exits,
-// and waits for it. Errors: how the process ended, unless it was exit 0.
-func (p *Process) Close() error {
-	p.Conn.Close()
-	err := p.cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return fmt.Errorf("arcbox-vm (pid %d) ended badly: %w", p.Pid(), err)
+// verdict says how a child ended, nil for exit 0.
+func (p *Process) verdict(err error) error {
+	if err == nil {
+		return nil
 	}
-	return err
+	return fmt.Errorf("arcbox-vm (pid %d) ended badly: %w", p.pid, err)
+}
+
+// Rendezvous listens at path, for ConfigureReq.Rendezvous: the VM goes on listening when
+// this process is gone. A socket that nobody listens on any more is replaced; the
+// directory must be the user's alone. The caller closes the file once it is sent.
+func Rendezvous(path string) (*os.File, error) {
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("cannot listen at %s: a VM is there already; adopt it", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	defer l.Close()
+	l.SetUnlinkOnClose(false) // the VM goes on listening
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+	}
+	return l.File()
+}
+
+// Adopt becomes the owner of the VM that listens at path. Errors: ErrNoVM when nobody
+// does, and what is at path may be removed then; ctx's.
+func Adopt(ctx context.Context, path string) (*Process, *vmapi.AdoptResp, error) {
+	var d net.Dialer
+	sock, err := d.DialContext(ctx, "unix", path)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist):
+		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, ErrNoVM)
+	case err != nil:
+		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, err)
+	}
+	p := &Process{Conn: ipc.NewConn(sock.(*net.UnixConn), nil), exited: make(chan struct{})}
+	resp, err := ipc.Call(ctx, p.Conn, vmapi.Adopt, &vmapi.AdoptReq{})
+	if err != nil {
+		p.Conn.Close()
+		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, err)
+	}
+	p.pid = resp.PID
+	if err := p.watch(); err != nil {
+		p.Conn.Close()
+		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, err)
+	}
+	return p, resp, nil
+}
+
+// watch has exited closed when a process that is not our child is gone, or leaves it
+// open for ever after Detach.
+func (p *Process) watch() error {
+	fd, err := openExit(p.pid)
+	if errors.Is(err, syscall.ESRCH) {
+		close(p.exited)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot watch process %d: %w", p.pid, err)
+	}
+	p.watched = os.NewFile(uintptr(fd), "exit")
+	raw, err := p.watched.SyscallConn()
+	if err != nil {
+		p.watched.Close()
+		return fmt.Errorf("cannot watch process %d: %w", p.pid, err)
+	}
+	go func() {
+		if raw.Read(func(fd uintptr) bool { return exited(int(fd)) }) == nil {
+			close(p.exited)
+		}
+		p.watched.Close()
+	}()
+	return nil
+}
+
+// ErrNoVM: the process that held the VM is gone.
+var ErrNoVM = errors.New("there is no VM any more")
+
+// Pid is the process's id.
+func (p *Process) Pid() int { return p.pid }
+
+// Exited is closed when the process is gone, and with it every lock that it held.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// ExitError is how the process ended, nil for exit 0, for a process that was adopted, and
+// before Exited.
+func (p *Process) ExitError() error {
+	select {
+	case <-p.exited:
+		return p.err
+	default:
+		return nil
+	}
+}
+
+// Kill ends the process as a crash would, and waits for it. What the guest's
+// flushes were answered OK for is on the disk.
+func (p *Process) Kill() error {
+	select {
+	case <-p.exited:
+		return nil
+	default:
+	}
+	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("cannot kill arcbox-vm (pid %d): %w", p.pid, err)
+	}
+	p.Conn.Close()
+	<-p.exited
+	return nil
+}
+
+// quitTime is how long a process may take to end after Quit: flushing its disks to
+// the medium takes longest.
+const quitTime = 30 * time.Second
+
+// Close has arcbox-vm stop its guest and exit, and waits for it; one that does not is
+// killed. Errors: how the process ended, unless it was exit 0.
+func (p *Process) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), quitTime)
+	defer cancel()
+	_, _ = ipc.Call(ctx, p.Conn, vmapi.Quit, &vmapi.QuitReq{}) // the wait tells
+	p.Conn.Close()
+	select {
+	case <-p.exited:
+		return p.err
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("arcbox-vm (pid %d) did not end within %v and was killed", p.pid, quitTime), p.Kill())
+	}
+}
+
+// Detach gives the machine up without ending it, if it has a rendezvous. Only a child
+// is waited for then, and Exited tells only of that.
+func (p *Process) Detach() {
+	p.Conn.Close()
+	if p.watched != nil {
+		p.watched.Close()
+	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // addTrace makes a tracer on the descriptor that the request brought.
-func (m *machine) addTrace(cfg *board.Config, req *vmapi.BootReq) error {
+func (m *machine) addTrace(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	t := req.Trace
 	if t == nil {
 		return nil
@@ -36,7 +36,7 @@ func (m *machine) addTrace(cfg *board.Config, req *vmapi.BootReq) error {
 }
 
 // addGDB takes the listening socket for debuggers.
-func (m *machine) addGDB(cfg *board.Config, req *vmapi.BootReq) error {
+func (m *machine) addGDB(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	if req.GDB == 0 {
 		return nil
 	}

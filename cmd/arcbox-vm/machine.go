@@ -40,13 +40,13 @@ type machine struct {
 
 // newMachine makes a machine of a request, whose descriptors it takes. Nothing
 // runs yet; run must follow.
-func newMachine(req *vmapi.BootReq) (*machine, error) {
+func newMachine(req *vmapi.ConfigureReq) (*machine, error) {
 	m := &machine{started: time.Now(), console: req.Console, done: make(chan struct{})}
 	cfg := board.Config{
 		CPUs: req.CPUs, Memory: req.Memory, Cmdline: req.Cmdline, Seed: req.Seed,
 		DigestMemory: req.DigestMemory, Watch: board.NewWatch(), Log: log.Printf,
 	}
-	for _, part := range []func(*board.Config, *vmapi.BootReq) error{
+	for _, part := range []func(*board.Config, *vmapi.ConfigureReq) error{
 		m.addEngine, m.addKernel, m.addInitrd, m.addDeterministic, m.addConsoles, m.addDisks, m.addRandom,
 		m.addTrace, m.addGDB, m.addBoard,
 	} {
@@ -66,12 +66,12 @@ func refused(err error) error {
 	return ipc.Errorf(ipc.BadRequest, "%v", err)
 }
 
-func (m *machine) addEngine(cfg *board.Config, req *vmapi.BootReq) (err error) {
+func (m *machine) addEngine(cfg *board.Config, req *vmapi.ConfigureReq) (err error) {
 	cfg.Engine, err = openEngine(req.Engine)
 	return err
 }
 
-func (m *machine) addKernel(cfg *board.Config, req *vmapi.BootReq) error {
+func (m *machine) addKernel(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	f, err := req.Take(req.Kernel)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (m *machine) addKernel(cfg *board.Config, req *vmapi.BootReq) error {
 	return nil
 }
 
-func (m *machine) addInitrd(cfg *board.Config, req *vmapi.BootReq) error {
+func (m *machine) addInitrd(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	if req.Initrd == 0 {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (m *machine) addInitrd(cfg *board.Config, req *vmapi.BootReq) error {
 }
 
 // addConsoles makes hvc0 and joins one console to the terminal.
-func (m *machine) addConsoles(cfg *board.Config, req *vmapi.BootReq) error {
+func (m *machine) addConsoles(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	if req.Terminal != 0 {
 		f, err := req.Take(req.Terminal)
 		if err != nil {
@@ -131,7 +131,7 @@ func (m *machine) addConsoles(cfg *board.Config, req *vmapi.BootReq) error {
 }
 
 // addDisks makes a block device of each image, with a queue for each vCPU.
-func (m *machine) addDisks(cfg *board.Config, req *vmapi.BootReq) error {
+func (m *machine) addDisks(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	for i, d := range req.Disks {
 		f, err := req.Take(d.Image)
 		if err != nil {
@@ -158,7 +158,7 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.BootReq) error {
 }
 
 // addRandom makes the entropy device: the host's, or one that a seed repeats.
-func (m *machine) addRandom(cfg *board.Config, _ *vmapi.BootReq) error {
+func (m *machine) addRandom(cfg *board.Config, _ *vmapi.ConfigureReq) error {
 	var source io.Reader
 	if d := cfg.Deterministic; d != nil {
 		var key [32]byte
@@ -170,7 +170,7 @@ func (m *machine) addRandom(cfg *board.Config, _ *vmapi.BootReq) error {
 }
 
 // addDeterministic has the run repeat, be logged, or follow a log.
-func (m *machine) addDeterministic(cfg *board.Config, req *vmapi.BootReq) error {
+func (m *machine) addDeterministic(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	if req.Deterministic == nil {
 		return nil
 	}
@@ -195,7 +195,7 @@ func (m *machine) addDeterministic(cfg *board.Config, req *vmapi.BootReq) error 
 	return nil
 }
 
-func (m *machine) addBoard(cfg *board.Config, _ *vmapi.BootReq) (err error) {
+func (m *machine) addBoard(cfg *board.Config, _ *vmapi.ConfigureReq) (err error) {
 	m.board, err = board.New(*cfg)
 	return refused(err)
 }

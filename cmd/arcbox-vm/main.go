@@ -28,9 +28,10 @@ func run() error {
 	}
 	vm := newVM()
 	mux := ipc.NewMux()
-	ipc.Handle(mux, vmapi.Boot, vm.boot)
+	ipc.Handle(mux, vmapi.Configure, vm.configure)
+	ipc.Handle(mux, vmapi.Start, vm.start)
 	ipc.Handle(mux, vmapi.Wait, vm.wait)
-	ipc.Handle(mux, vmapi.Stop, vm.stop)
+	ipc.Handle(mux, vmapi.ForceStop, vm.forceStop)
 	ipc.Handle(mux, vmapi.Resize, vm.resize)
 	ipc.Handle(mux, vmapi.Stats, vm.stats)
 	conn, err := ipc.FromFile(os.NewFile(vmapi.ConnFD, "3"), mux)

@@ -19,8 +19,8 @@ type vm struct {
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	machine *machine // nil until Boot has succeeded
-	taken   bool     // a Boot is under way or has succeeded
+	machine *machine // nil until Configure has succeeded
+	started bool     // Start was called
 }
 
 func newVM() *vm {
@@ -29,20 +29,35 @@ func newVM() *vm {
 	return v
 }
 
-// boot serves vmapi.Boot.
-func (v *vm) boot(_ context.Context, req *vmapi.BootReq) (*vmapi.BootResp, error) {
+// configure serves vmapi.Configure.
+func (v *vm) configure(_ context.Context, req *vmapi.ConfigureReq) (*vmapi.ConfigureResp, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.taken {
-		return nil, ipc.Errorf(ipc.WrongState, "cannot boot: this process holds a VM already")
+	if v.machine != nil {
+		return nil, ipc.Errorf(ipc.WrongState, "cannot configure: this process holds a VM already")
 	}
 	m, err := newMachine(req)
 	if err != nil {
 		return nil, err
 	}
-	v.machine, v.taken = m, true
+	v.machine = m
+	return &vmapi.ConfigureResp{DTB: m.board.FDT()}, nil
+}
+
+// start serves vmapi.Start.
+func (v *vm) start(context.Context, *vmapi.StartReq) (*vmapi.StartResp, error) {
+	m, err := v.booted()
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.started {
+		return nil, ipc.Errorf(ipc.WrongState, "cannot start: the guest has been started already")
+	}
+	v.started = true
 	go m.run(v.ctx)
-	return &vmapi.BootResp{DTB: m.board.FDT()}, nil
+	return &vmapi.StartResp{}, nil
 }
 
 // booted is the machine, or an error before Boot.
@@ -69,14 +84,14 @@ func (v *vm) wait(ctx context.Context, _ *vmapi.WaitReq) (*vmapi.WaitResp, error
 	}
 }
 
-// stop serves vmapi.Stop.
-func (v *vm) stop(context.Context, *vmapi.StopReq) (*vmapi.StopResp, error) {
+// forceStop serves vmapi.ForceStop.
+func (v *vm) forceStop(context.Context, *vmapi.ForceStopReq) (*vmapi.ForceStopResp, error) {
 	m, err := v.booted()
 	if err != nil {
 		return nil, err
 	}
 	m.board.Stop("asked to")
-	return &vmapi.StopResp{}, nil
+	return &vmapi.ForceStopResp{}, nil
 }
 
 // resize serves vmapi.Resize.
@@ -101,9 +116,17 @@ func (v *vm) stats(context.Context, *vmapi.StatsReq) (*vmapi.StatsResp, error) {
 // close stops the machine and waits for it.
 func (v *vm) close() {
 	v.cancel()
-	if m, err := v.booted(); err == nil {
-		<-m.done
+	m, err := v.booted()
+	if err != nil {
+		return
 	}
+	v.mu.Lock()
+	if !v.started { // one way to end for all
+		v.started = true
+		go m.run(v.ctx)
+	}
+	v.mu.Unlock()
+	<-m.done
 }
 
 var outcomes = map[board.Kind]vmapi.Outcome{

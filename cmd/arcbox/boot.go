@@ -136,7 +136,7 @@ func boot(ctx context.Context, f *bootFlags) error {
 }
 
 // run holds a VM process and a terminal for as long as the guest lives.
-func (f *bootFlags) run(ctx context.Context, leave context.CancelCauseFunc, req *vmapi.BootReq) (*vmapi.WaitResp, error) {
+func (f *bootFlags) run(ctx context.Context, leave context.CancelCauseFunc, req *vmapi.ConfigureReq) (*vmapi.WaitResp, error) {
 	program, err := machine.VMProgram()
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (f *bootFlags) run(ctx context.Context, leave context.CancelCauseFunc, req 
 	}
 	defer term.close()
 	defer proc.Close() // ends the guest, and with it what the terminal prints
-	resp, err := ipc.Call(ctx, proc.Conn, vmapi.Boot, req)
+	resp, err := ipc.Call(ctx, proc.Conn, vmapi.Configure, req)
 	if err != nil {
 		return nil, f.bootError(ctx, err)
 	}
@@ -161,6 +161,9 @@ func (f *bootFlags) run(ctx context.Context, leave context.CancelCauseFunc, req 
 		if err := os.WriteFile(f.dtbOut, resp.DTB, 0o644); err != nil {
 			return nil, fmt.Errorf("cannot write the device tree: %w", err)
 		}
+	}
+	if _, err := ipc.Call(ctx, proc.Conn, vmapi.Start, &vmapi.StartReq{}); err != nil {
+		return nil, f.bootError(ctx, err)
 	}
 	resize := func(cols, rows int) {
 		ipc.Call(ctx, proc.Conn, vmapi.Resize, &vmapi.ResizeReq{Cols: uint16(cols), Rows: uint16(rows)})
@@ -199,7 +202,7 @@ func await(ctx context.Context, conn *ipc.Conn) (*vmapi.WaitResp, error) {
 	}
 	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if _, err := ipc.Call(short, conn, vmapi.Stop, &vmapi.StopReq{}); err != nil {
+	if _, err := ipc.Call(short, conn, vmapi.ForceStop, &vmapi.ForceStopReq{}); err != nil {
 		return nil, vmGone(err)
 	}
 	end, err = ipc.Call(short, conn, vmapi.Wait, &vmapi.WaitReq{})
@@ -272,8 +275,8 @@ func summarize(end *vmapi.WaitResp, cause error) summary {
 
 // request opens every file and checks what can be checked here. The request
 // holds the descriptors, also when there is an error.
-func (f *bootFlags) request() (*vmapi.BootReq, error) {
-	req := &vmapi.BootReq{Engine: f.engine, CPUs: f.cpus, Cmdline: f.cmdline, Console: vmapi.Console(f.console), DigestMemory: f.digest}
+func (f *bootFlags) request() (*vmapi.ConfigureReq, error) {
+	req := &vmapi.ConfigureReq{Engine: f.engine, CPUs: f.cpus, Cmdline: f.cmdline, Console: vmapi.Console(f.console), DigestMemory: f.digest}
 	if req.Console != vmapi.HVC0 && req.Console != vmapi.TTYAMA0 {
 		return req, usagef("cannot use console %q: choose hvc0 or ttyAMA0", f.console)
 	}
@@ -307,7 +310,7 @@ func (f *bootFlags) request() (*vmapi.BootReq, error) {
 }
 
 // addDeterministic asks for a run that can be repeated.
-func (f *bootFlags) addDeterministic(req *vmapi.BootReq) error {
+func (f *bootFlags) addDeterministic(req *vmapi.ConfigureReq) error {
 	if f.seed == "" {
 		if f.record != "" || f.replay != "" {
 			return usagef("cannot record or replay another guest than a deterministic one: add --deterministic")

@@ -33,7 +33,7 @@ func (d *debugFlags) add(fl *pflag.FlagSet) {
 }
 
 // request puts into req what the flags ask for.
-func (d *debugFlags) request(req *vmapi.BootReq) error {
+func (d *debugFlags) request(req *vmapi.ConfigureReq) error {
 	if err := d.requestTrace(req); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func (d *debugFlags) close() {
 	}
 }
 
-func (d *debugFlags) requestTrace(req *vmapi.BootReq) error {
+func (d *debugFlags) requestTrace(req *vmapi.ConfigureReq) error {
 	if d.events == "" {
 		if d.out+d.span+d.window+d.elv != "" {
 			return usagef("cannot trace nothing: give --trace EVENTS with the other --trace flags")
