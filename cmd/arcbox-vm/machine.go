@@ -144,7 +144,11 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.ConfigureReq) error {
 		}
 		m.files = append(m.files, disk)
 		name := "vd" + string(rune('a'+i))
-		dev, err := blk.New(disk, blk.Options{
+		var backend blk.Disk = disk
+		if n := faults(req).DiskError; n != 0 {
+			backend = faultyDisk{disk, newCountdown(n)}
+		}
+		dev, err := blk.New(backend, blk.Options{
 			ReadOnly: d.ReadOnly, Serial: name, Queues: min(cfg.CPUs, virtio.MaxQueues),
 			InOrder: cfg.Deterministic != nil,
 			Failed:  func(op string, err error) { log.Printf("%s: the host failed to %s: %v", name, op, err) },
@@ -158,12 +162,15 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.ConfigureReq) error {
 }
 
 // addRandom makes the entropy device: the host's, or one that a seed repeats.
-func (m *machine) addRandom(cfg *board.Config, _ *vmapi.ConfigureReq) error {
+func (m *machine) addRandom(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	var source io.Reader
 	if d := cfg.Deterministic; d != nil {
 		var key [32]byte
 		binary.LittleEndian.PutUint64(key[:], d.Seed)
 		source = rand.NewChaCha8(key)
+		if n := faults(req).EntropyError; n != 0 {
+			source = faultyReader{source, newCountdown(n)}
+		}
 	}
 	cfg.Devices = append(cfg.Devices, rng.New(source))
 	return nil
@@ -175,6 +182,7 @@ func (m *machine) addDeterministic(cfg *board.Config, req *vmapi.ConfigureReq) e
 		return nil
 	}
 	d := &board.Deterministic{Seed: req.Deterministic.Seed}
+	addFaults(d, faults(req))
 	if req.Deterministic.Record != 0 {
 		f, err := req.Take(req.Deterministic.Record)
 		if err != nil {

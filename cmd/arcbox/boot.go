@@ -46,6 +46,7 @@ type bootFlags struct {
 	json, digest           bool
 	seed                   string // of --deterministic; empty without it
 	record, replay         string
+	faults                 []string
 	debug                  debugFlags
 }
 
@@ -88,11 +89,13 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 	fl.Lookup("deterministic").NoOptDefVal = "1"
 	fl.StringVar(&f.record, "record", "", "log what is typed on a deterministic guest's ttyAMA0 to `FILE`")
 	fl.StringVar(&f.replay, "replay", "", "type what the log `FILE` has, when it was typed")
+	fl.StringSliceVar(&f.faults, "fault", nil, "let a deterministic guest meet `FAULT`s: disk-error=N, delay-irq=N, ...; TAB or a wrong one lists them")
 	f.debug.add(fl)
 	fl.BoolVar(&f.digest, "memory-digest", false, "add memory_sha256 of guest RAM to the summary")
 	completeFlag(cmd, "asset", completeAsset)
 	completeFlag(cmd, "console", completeConsole)
 	completeFlag(cmd, "engine", completeEngine)
+	completeFlag(cmd, "fault", completeFault)
 	return cmd
 }
 
@@ -312,8 +315,8 @@ func (f *bootFlags) request() (*vmapi.ConfigureReq, error) {
 // addDeterministic asks for a run that can be repeated.
 func (f *bootFlags) addDeterministic(req *vmapi.ConfigureReq) error {
 	if f.seed == "" {
-		if f.record != "" || f.replay != "" {
-			return usagef("cannot record or replay another guest than a deterministic one: add --deterministic")
+		if f.record != "" || f.replay != "" || len(f.faults) != 0 {
+			return usagef("cannot record, replay or make faults in another guest than a deterministic one: add --deterministic")
 		}
 		return nil
 	}
@@ -321,7 +324,11 @@ func (f *bootFlags) addDeterministic(req *vmapi.ConfigureReq) error {
 	if err != nil {
 		return usagef("cannot read %q as a seed: write a number", f.seed)
 	}
-	d := &vmapi.Deterministic{Seed: seed}
+	faults, err := parseFaults(f.faults)
+	if err != nil {
+		return err
+	}
+	d := &vmapi.Deterministic{Seed: seed, Faults: faults}
 	req.Deterministic = d
 	if f.replay != "" {
 		if d.Replay, err = attach(&req.Files, "log", f.replay); err != nil {

@@ -1,6 +1,7 @@
 package hvtest
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ var countedChecks = []check{
 	{"the timer fires at its nanosecond", "the virtual timer's deadline is reached at a defined instruction", needsCounted, timerAtDeadline},
 	{"quanta change nothing", "Counted: reproducible time", needsCounted, quantaChangeNothing},
 	{"allowed faults change nothing", "Faults are allowed misbehaviours that a correct guest must not notice", needsCounted, faultsChangeNothing},
+	{"the guest reads the same time with allowed faults", "one clock, which only RunN and Skip move", needsCounted, faultsKeepTime},
 	{"one goroutine drives all vCPUs", "A Counted engine lifts the rule: one goroutine may drive all of its vCPUs", needsCounted, oneGoroutine},
 }
 
@@ -236,6 +238,28 @@ func faultsChangeNothing(m *machine) {
 			}
 			if got[0] != want[0] || tt.sameCount != (got == want) {
 				t.Errorf("hash, instructions, time %x, without faults %x, want the same count %t", got, want, tt.sameCount)
+			}
+		})
+	}
+}
+
+// faultsKeepTime sums what the guest reads from its counter on the way.
+func faultsKeepTime(m *machine) {
+	var want uint64
+	for i, f := range []hv.Faults{{}, {SingleStepBlock: true}, {FlushTLBEvery: 3}} {
+		m.Run(fmt.Sprintf("%+v", f), func(t *testing.T) {
+			m, cpu := m.counted(t)
+			cpu.SetFaults(f)
+			p := asm.New(code).Mov64(10, 200)
+			p.Label("again")
+			p.Op(asm.Mrs(3, arm64.CNTVCT_EL0), asm.Eor(1, 1, 3), asm.Add(1, 1, 1), asm.SubImm(10, 10, 1))
+			m.exec(p.Cbnz(10, "again").Op(asm.Hvc(1)))
+			m.runN(1<<20, hv.HVC)
+			if i == 0 {
+				want = m.get(1)
+			}
+			if got := m.get(1); got != want {
+				t.Errorf("the sum of what was read is %#x, without faults %#x", got, want)
 			}
 		})
 	}

@@ -177,9 +177,10 @@ const (
 // Deterministic is what repeats a run, beside an equal ConfigureReq. Only ttyAMA0
 // can be typed on then.
 type Deterministic struct {
-	Seed   uint64 `json:"seed"`             // of the guest's randomness and of the turns of its vCPUs
-	Record ipc.FD `json:"record,omitempty"` // an empty file, to log what is typed; 0 for none
-	Replay ipc.FD `json:"replay,omitempty"` // such a log, which types instead; 0 for none
+	Seed   uint64  `json:"seed"`             // of the guest's randomness and of the turns of its vCPUs
+	Record ipc.FD  `json:"record,omitempty"` // an empty file, to log what is typed; 0 for none
+	Replay ipc.FD  `json:"replay,omitempty"` // such a log, which types instead; 0 for none
+	Faults *Faults `json:"faults,omitempty"` // nil for none
 }
 
 // Console names one of the guest's consoles, as Linux does.

@@ -159,10 +159,10 @@ func (c *Core) slowly() {
 		return
 	}
 	stepping := c.debug.stepping(c)
-	rest := c.left - b.n
-	c.left = b.n
+	rest := c.left - b.n // kept from the loop, and from c.start, by which time is told
+	c.left, c.start = b.n, c.start-rest
 	c.loop(b)
-	c.left += rest
+	c.left, c.start = c.left+rest, c.start+rest
 	if stepping && c.pend.kind == pendNothing {
 		c.ss = false
 	}
