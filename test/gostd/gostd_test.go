@@ -4,15 +4,12 @@
 package gostd_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,87 +19,64 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(kit.Main(m, "./init")) }
 
-// A suite is the tests of one package of the standard library.
-type suite struct {
-	pkg  string
-	skip string // tests left out, see below
-	soak bool   // only in a soak run
-}
-
-// Tests left out need files of GOROOT, a go command or a network, none of which
-// the guest has; no test is left out because of what it computes.
-var suites = []suite{
-	{pkg: "sync/atomic"}, // with the store-load litmus tests
-	{pkg: "sync"},
-	{pkg: "math/bits"},
-	{pkg: "math"},
-	{pkg: "strconv", soak: true},
-	{pkg: "hash/crc32", soak: true},
-	{pkg: "crypto/sha256", soak: true},
-	{pkg: "crypto/sha512", soak: true},
-	{pkg: "crypto/sha1", soak: true},
-	{pkg: "crypto/md5", soak: true},
-	{pkg: "crypto/aes", soak: true},
-	{pkg: "crypto/cipher", soak: true},
-	{pkg: "math/big", soak: true},
-	{pkg: "math/cmplx", soak: true},
-	{pkg: "hash/adler32", soak: true},
-	{pkg: "hash/fnv", soak: true},
-	{pkg: "hash/maphash", soak: true},
-	{pkg: "encoding/binary", soak: true},
-	{pkg: "encoding/json", soak: true},
-	{pkg: "encoding/gob", soak: true},
-	{pkg: "encoding/base64", soak: true},
-	{pkg: "compress/flate", soak: true},
-	{pkg: "compress/bzip2", soak: true},
-	{pkg: "image/jpeg", soak: true},
-	{pkg: "image/png", soak: true},
-	{pkg: "regexp", soak: true},
-	{pkg: "sort", soak: true},
-	{pkg: "slices", soak: true},
-	{pkg: "text/template", soak: true},
-	{pkg: "unicode/utf8", soak: true},
-	{pkg: "container/heap", soak: true},
-	{pkg: "time", skip: "TestLoadLocation|TestVersion3|TestTzset|Zoneinfo|TestFirstZone|TestEmbedded|TestLoadFixed|TestEnvTZ|TestMalformedTZ", soak: true},
-}
-
-// guestTime is far more than the suites take.
-const guestTime = 30 * time.Minute
-
 func TestGosOwnTestsPassInAGuest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the standard library's tests")
 	}
 	fl := kit.AFlavour(t, kit.BuiltIn)
-	initrd := pack(t)
-	for _, cpus := range []int{1, kit.Rounds(2, 4)} {
-		t.Run(fmt.Sprintf("%d vCPUs", cpus), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), guestTime)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, kit.Program("arcbox"), "boot", "--kernel", fl.Kernel, "--initrd", initrd,
-				"--cpus", fmt.Sprint(cpus), "--memory", "1G", "--console", "ttyAMA0",
-				"--cmdline", fl.Tuning+" console=ttyAMA0 panic=-1 quiet")
-			cmd.WaitDelay = 20 * time.Second
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Errorf("the guest ended with %v", err)
+	for _, g := range groups {
+		if g.soak && kit.Rounds(0, 1) == 0 {
+			continue
+		}
+		t.Run(g.name, func(t *testing.T) {
+			list := g.suites(t)
+			image := disk(t, list)
+			for _, cpus := range []int{1, kit.Rounds(2, 4)} {
+				t.Run(fmt.Sprintf("%d vCPUs", cpus), func(t *testing.T) {
+					ctx, cancel := context.WithTimeout(t.Context(), g.limit)
+					defer cancel()
+					judge(t, run(ctx, t, fl, image, cpus), list)
+				})
 			}
-			judge(t, string(out))
 		})
 	}
 }
 
-var failure = regexp.MustCompile(`(?s)gostd: \S+ FAIL.*?(?:\ngostd: |$)`)
+// run boots a guest that runs what is on the disk, and gives its console.
+func run(ctx context.Context, t *testing.T, fl kit.Flavour, disk string, cpus int) string {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), "boot", "--kernel", fl.Kernel, "--initrd", kit.Initrd(t),
+		"--disk", disk+",ro", "--cpus", fmt.Sprint(cpus), "--memory", "1G", "--console", "ttyAMA0",
+		"--cmdline", fl.Tuning+" console=ttyAMA0 panic=-1 quiet")
+	cmd.WaitDelay = 20 * time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("the guest ended with %v", err)
+	}
+	return string(out)
+}
 
-// judge wants an ok line of every suite that runs.
-func judge(t *testing.T, console string) {
+// failure and success are what init says of a package.
+var (
+	failure = regexp.MustCompile(`(?s)gostd: \S+ FAIL.*?(?:\ngostd: |$)`)
+	success = regexp.MustCompile(`gostd: (\S+) ok (\S+)`)
+)
+
+// judge wants an ok line of every suite.
+func judge(t *testing.T, console string, list []suite) {
 	t.Helper()
 	for _, f := range failure.FindAllString(console, -1) {
 		t.Error(f)
 	}
-	for _, s := range chosen() {
-		if !strings.Contains(console, "gostd: "+s.pkg+" ok") {
+	took := map[string]string{}
+	for _, m := range success.FindAllStringSubmatch(console, -1) {
+		took[m[1]] = m[2]
+	}
+	for _, s := range list {
+		if took[s.pkg] == "" {
 			t.Errorf("%s did not pass", s.pkg)
+		} else {
+			t.Logf("%s: %s", s.pkg, took[s.pkg])
 		}
 	}
 	if t.Failed() {
@@ -110,126 +84,18 @@ func judge(t *testing.T, console string) {
 	}
 }
 
-// chosen are the suites of this run.
-func chosen() []suite {
-	var out []suite
-	for _, s := range suites {
-		if !s.soak || os.Getenv("ARCBOX_SOAK") != "" {
-			out = append(out, s)
+// TestChoicesAreOfPackagesThatRun holds the table of what is left out to the
+// groups, and wants a reason.
+func TestChoicesAreOfPackagesThatRun(t *testing.T) {
+	var all []string
+	for _, g := range groups {
+		for _, s := range g.suites(t) {
+			all = append(all, s.pkg)
 		}
 	}
-	return out
-}
-
-// pack makes an initrd: kit's with our init, and behind it, as the kernel
-// allows, an archive of the test binaries.
-func pack(t *testing.T) string {
-	t.Helper()
-	root := t.TempDir()
-	names := "tests\n"
-	for _, s := range chosen() {
-		dir := filepath.Join("tests", strings.ReplaceAll(s.pkg, "/", "_"))
-		place(t, filepath.Join(root, dir), s)
-	}
-	err := filepath.WalkDir(filepath.Join(root, "tests"), func(path string, d os.DirEntry, err error) error {
-		if rel, e := filepath.Rel(root, path); e == nil && rel != "tests" {
-			names += rel + "\n"
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	archive := filepath.Join(root, "tests.cpio")
-	cmd := exec.Command("cpio", "-o", "-L", "-H", "newc", "--quiet", "-O", archive)
-	cmd.Dir, cmd.Stdin = root, strings.NewReader(names)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot pack the tests: %v\n%s", err, out)
-	}
-	return concatenate(t, filepath.Join(root, "initrd"), kit.Initrd(t), archive)
-}
-
-// concatenate joins files, each padded to 4 bytes, as path.
-func concatenate(t *testing.T, path string, parts ...string) string {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, p := range parts {
-		b, err := os.ReadFile(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(f, bytes.NewReader(append(b, make([]byte, -len(b)&3)...))); err != nil {
-			t.Fatal(err)
+	for pkg, c := range choices {
+		if !slices.Contains(all, pkg) || c.why == "" || strings.ContainsAny(c.run+c.skip, " ") {
+			t.Errorf("the choice of %s is of no package, without a reason, or has a space", pkg)
 		}
 	}
-	return path
-}
-
-// place puts a suite's binary, arguments and test data into dir.
-func place(t *testing.T, dir string, s suite) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	args := "-test.short -test.timeout=20m"
-	if s.skip != "" {
-		args += " -test.skip=" + s.skip
-	}
-	if err := os.WriteFile(filepath.Join(dir, "args"), []byte(args), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(binary(t, s.pkg), filepath.Join(dir, "test")); err != nil {
-		t.Fatal(err)
-	}
-	copySources(t, dir, s.pkg)
-	data := filepath.Join(runtime.GOROOT(), "src", s.pkg, "testdata")
-	if _, err := os.Stat(data); err == nil {
-		if err := os.CopyFS(filepath.Join(dir, "testdata"), os.DirFS(data)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// copySources puts the package's files into dir: some tests read them.
-func copySources(t *testing.T, dir, pkg string) {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(runtime.GOROOT(), "src", pkg, "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(file)), b, 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// binary compiles a package's tests, once for each version of Go.
-func binary(t *testing.T, pkg string) string {
-	t.Helper()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	path := filepath.Join(cache, "arcbox-test", "gostd-"+runtime.Version(), strings.ReplaceAll(pkg, "/", "_"))
-	if _, err := os.Stat(path); err == nil {
-		return path
-	}
-	cmd := exec.Command("go", "test", "-c", "-ldflags=-s -w", "-o", path+".new", pkg)
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot compile the tests of %s: %v\n%s", pkg, err, out)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

@@ -1,7 +1,8 @@
 //go:build linux
 
-// Command init is PID 1 of the guests of package gostd's tests: it runs every
-// test binary under /tests, says how each ended, and powers off.
+// Command init is PID 1 of the guests of package gostd's tests: it mounts vda, a
+// piece of GOROOT, runs the test binaries that its list names, says how each ended,
+// and powers off.
 package main
 
 import (
@@ -13,48 +14,72 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
+const goroot = "/goroot"
+
 func main() {
-	mount("proc", "/proc")
-	mount("devtmpfs", "/dev")
-	mount("tmpfs", "/tmp")
-	dirs, err := filepath.Glob("/tests/*")
-	if err != nil || len(dirs) == 0 {
+	mount("proc", "/proc", "proc", 0)
+	mount("sysfs", "/sys", "sysfs", 0)
+	mount("devtmpfs", "/dev", "devtmpfs", 0)
+	mount("tmpfs", "/tmp", "tmpfs", 0)
+	mount("/dev/vda", goroot, "erofs", syscall.MS_RDONLY)
+	if err := loopback(); err != nil {
+		fmt.Println("gostd: cannot bring up lo:", err)
+	}
+	list, err := os.ReadFile(goroot + "/list")
+	if err != nil {
 		fmt.Println("gostd: no tests:", err)
 	}
-	for _, dir := range dirs {
-		run(dir)
+	for line := range strings.Lines(string(list)) {
+		words := strings.Fields(line)
+		run(words[0], words[1:])
 	}
 	syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
-func mount(kind, dir string) {
+func mount(source, dir, kind string, flags uintptr) {
 	err := os.MkdirAll(dir, 0o755)
 	if err == nil {
-		err = syscall.Mount(kind, dir, kind, 0, "")
+		err = syscall.Mount(source, dir, kind, flags, "")
 	}
 	if err != nil && err != syscall.EBUSY {
 		fmt.Printf("gostd: cannot mount %s: %v\n", dir, err)
 	}
 }
 
-// run runs dir/test with the arguments in dir/args and prints one line, or the
-// end of the output too where it failed.
-func run(dir string) {
-	args, _ := os.ReadFile(filepath.Join(dir, "args"))
-	cmd := exec.Command(filepath.Join(dir, "test"), strings.Fields(string(args))...)
+// loopback switches on lo, which some tests serve on.
+func loopback() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, req)
+}
+
+// run runs a package's tests in its directory and prints one line, or the end of
+// the output too where they failed.
+func run(pkg string, args []string) {
+	dir := filepath.Join(goroot, "src", pkg)
+	cmd := exec.Command(filepath.Join(dir, "gostd.test"), args...)
 	cmd.Dir = dir
-	cmd.Env = []string{"HOME=/tmp", "TMPDIR=/tmp", "PATH=/bin"}
+	cmd.Env = []string{"HOME=/tmp", "TMPDIR=/tmp", "PATH=/bin", "GOROOT=" + goroot}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	start := time.Now()
 	err := cmd.Run()
-	name := strings.ReplaceAll(filepath.Base(dir), "_", "/")
 	if err == nil {
-		fmt.Printf("gostd: %s ok %v\n", name, time.Since(start).Round(time.Millisecond))
+		fmt.Printf("gostd: %s ok %v\n", pkg, time.Since(start).Round(time.Millisecond))
 		return
 	}
 	text := out.Bytes()
-	fmt.Printf("gostd: %s FAIL %v\n%s\n", name, err, text[max(0, len(text)-3000):])
+	fmt.Printf("gostd: %s FAIL %v\n%s\n", pkg, err, text[max(0, len(text)-3000):])
 }
