@@ -31,9 +31,16 @@ type ended struct {
 // start prepares arcbox boot with a kernel, the tests' initrd and more flags.
 func start(t *testing.T, fl kit.Flavour, act string, more ...string) *exec.Cmd {
 	t.Helper()
+	return command(t, 3*time.Minute, fl, act, more...)
+}
+
+// command is start with another limit, which is for a boot that --timeout does not
+// end.
+func command(t *testing.T, limit time.Duration, fl kit.Flavour, act string, more ...string) *exec.Cmd {
+	t.Helper()
 	args := []string{"boot", "--kernel", fl.Kernel, "--initrd", kit.Initrd(t), "--timeout", "2m", "--console", "ttyAMA0",
 		"--cmdline", fl.Tuning + " earlycon console=ttyAMA0 act=" + act}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), append(args, more...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -205,19 +212,25 @@ func repeat(t *testing.T, cmd *exec.Cmd) (stdout string, r repeatable) {
 	return e.stdout, r
 }
 
+// TestDeterministicBootsAreTheSame boots ten times in a soak, with each number of
+// vCPUs.
 func TestDeterministicBootsAreTheSame(t *testing.T) {
-	boot := func(seed string) (string, repeatable) {
-		return repeat(t, start(t, kit.AFlavour(t, kit.BuiltIn), "sleep", "--deterministic="+seed,
-			"--cpus", "2", "--memory", "128MiB", "--json", "--memory-digest"))
-	}
-	text, first := boot("7")
-	for range kit.Rounds(1, 9) {
-		if again, r := boot("7"); again != text || r != first {
-			t.Errorf("the same seed: %+v, then %+v; console equal: %v", first, r, again == text)
-		}
-	}
-	if _, other := boot("8"); other == first {
-		t.Errorf("another seed is no other run: %+v", other)
+	for _, cpus := range []string{"1", "2", "4"} {
+		t.Run(cpus+" vCPUs", func(t *testing.T) {
+			boot := func(seed string) (string, repeatable) {
+				return repeat(t, start(t, kit.AFlavour(t, kit.BuiltIn), "sleep", "--deterministic="+seed,
+					"--cpus", cpus, "--memory", "128MiB", "--json", "--memory-digest"))
+			}
+			text, first := boot("7")
+			for range kit.Rounds(1, 9) {
+				if again, r := boot("7"); again != text || r != first {
+					t.Errorf("the same seed: %+v, then %+v; console equal: %v", first, r, again == text)
+				}
+			}
+			if _, other := boot("8"); other == first {
+				t.Errorf("another seed is no other run: %+v", other)
+			}
+		})
 	}
 }
 
@@ -302,13 +315,34 @@ func child(t *testing.T, pid int) int {
 	return id
 }
 
+// TestManyBootsInARow boots 200 times with 2 and with 4 vCPUs in a soak; every
+// fourth boot is of the other flavour. None is stuck.
 func TestManyBootsInARow(t *testing.T) {
-	for _, flavour := range kit.Flavours(t) {
-		for n := range kit.Rounds(3, 50) {
-			e := finish(t, start(t, flavour, "sleep", "--timeout", "60s"))
-			if e.status != 0 {
-				t.Fatalf("%s: boot %d: exit %d\n%s%s", flavour.Name, n, e.status, tail(e.stdout), tail(e.stderr))
+	flavours := kit.Flavours(t)
+	for _, cpus := range []string{"2", "4"} {
+		for n := range kit.Rounds(4, 200) {
+			fl := flavours[0]
+			if n%4 == 3 {
+				fl = flavours[len(flavours)-1]
+			}
+			e := finish(t, start(t, fl, "sleep", "--cpus", cpus, "--timeout", "2m"))
+			if bad := complaints.FindString(e.stdout); e.status != 0 || bad != "" {
+				t.Fatalf("%s, %s vCPUs: boot %d: exit %d, %q\n%s%s", fl.Name, cpus, n, e.status, bad, tail(e.stdout), tail(e.stderr))
 			}
 		}
 	}
+}
+
+// TestNoWakeUpIsLostInAGuest has four vCPUs idle and work by turns, for 30 minutes in
+// a soak.
+func TestNoWakeUpIsLostInAGuest(t *testing.T) {
+	length := time.Duration(kit.Rounds(8, 1800)) * time.Second
+	cmd := command(t, length+5*time.Minute, kit.AFlavour(t, kit.BuiltIn), "wakeups:"+length.String(),
+		"--cpus", "4", "--timeout", (length + 4*time.Minute).String())
+	e := finish(t, cmd)
+	e.want(t, 0, "test init: all woke")
+	if bad := complaints.FindString(e.stdout); bad != "" || strings.Contains(e.stdout, "no byte passed") {
+		t.Errorf("the guest complains %q:\n%s", bad, tail(e.stdout))
+	}
+	t.Log(e.stdout[strings.LastIndex(e.stdout, "test init: beat"):])
 }

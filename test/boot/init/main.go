@@ -30,6 +30,7 @@ var actions = map[string]func(arg string){
 	"echo":     echo,
 	"vda":      readDisk,
 	"sleep":    nap,
+	"wakeups":  wakeups,
 }
 
 // sysrq asks the kernel for what the magic key does: c crashes it.
