@@ -52,9 +52,6 @@ func (m *machine) addGDB(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	return nil
 }
 
-// goodbye is how long a debugger may take to hear that its machine has ended.
-const goodbye = 2 * time.Second
-
 // serveGDB serves debuggers, one after another, until the function that it returns
 // is called.
 func (m *machine) serveGDB() (end func()) {

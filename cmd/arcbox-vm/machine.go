@@ -7,31 +7,48 @@ import (
 	"log"
 	"math/rand/v2"
 	"net"
+	"os"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
 	"github.com/arcboxlabs/arcbox-go/boot/image"
 	"github.com/arcboxlabs/arcbox-go/hv/board"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
-	"github.com/arcboxlabs/arcbox-go/hv/virtio/blk"
+	"github.com/arcboxlabs/arcbox-go/hv/virtio/balloon"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/console"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/rng"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
-// A machine is a board with its backends and terminal.
+// A machine is a board with the host's side of its devices.
 type machine struct {
-	board    *board.Board
-	started  time.Time
-	console  vmapi.Console
-	hvc0     *console.Device
-	terminal net.Conn     // nil for none
-	files    []io.Closer  // disk images, logs, traces
-	repeats  bool         // deterministic
-	gdb      net.Listener // nil for none
-	typing   sync.WaitGroup
+	label  string
+	cid    uint64
+	memory uint64 // of guest RAM, in bytes
+	events *journal
+	board  *board.Board
+	holds  holds
+	made   time.Time
+	names  []string // of the virtio devices, in the board's order
+
+	console  vmapi.Console // the terminal's
+	terminal net.Conn      // nil for none
+	consoles *console.Device
+	streams  streams
+	disks    []*disk
+	ports    *ports          // nil without vsock
+	balloon  *balloon.Device // nil for none
+	files    []io.Closer     // logs, traces
+	repeats  bool            // deterministic
+	gdb      net.Listener    // nil for none
+	resident *os.File        // what /proc says of our memory; nil where there is none
+
+	over   context.Context // ends when the guest has
+	ending context.CancelFunc
+	typing sync.WaitGroup
+	spare  sync.WaitGroup // goroutines that wait for space
 
 	done chan struct{} // closed when end and err hold and everything is closed
 	end  *vmapi.WaitResp
@@ -39,22 +56,28 @@ type machine struct {
 }
 
 // newMachine makes a machine of a request, whose descriptors it takes. Nothing
-// runs yet; run must follow.
-func newMachine(req *vmapi.ConfigureReq) (*machine, error) {
-	m := &machine{started: time.Now(), console: req.Console, done: make(chan struct{})}
+// runs yet; run or discard must follow.
+func newMachine(events *journal, req *vmapi.ConfigureReq) (*machine, error) {
+	m := &machine{
+		label: req.Label, cid: req.CID, memory: req.Memory, events: events, made: time.Now(),
+		console: req.Console, done: make(chan struct{}),
+	}
+	m.over, m.ending = context.WithCancel(context.Background())
+	m.resident = openResident()
 	cfg := board.Config{
 		CPUs: req.CPUs, Memory: req.Memory, Cmdline: req.Cmdline, Seed: req.Seed,
-		DigestMemory: req.DigestMemory, Watch: board.NewWatch(), Log: log.Printf,
+		DigestMemory: req.DigestMemory, Watch: board.NewWatch(), Log: log.Printf, Failed: m.broken,
 	}
 	for _, part := range []func(*board.Config, *vmapi.ConfigureReq) error{
-		m.addEngine, m.addKernel, m.addInitrd, m.addDeterministic, m.addConsoles, m.addDisks, m.addRandom,
-		m.addTrace, m.addGDB, m.addBoard,
+		m.checkBounds, m.addEngine, m.addKernel, m.addInitrd, m.addDeterministic, m.addConsoles, m.addDisks, m.addRandom,
+		m.addVsock, m.addBalloon, m.addTrace, m.addGDB, m.addBoard,
 	} {
 		if err := part(&cfg, req); err != nil {
-			m.closeFiles()
+			m.discard()
 			return nil, err
 		}
 	}
+	m.holds = holds{board: m.board, events: events}
 	return m, nil
 }
 
@@ -64,6 +87,28 @@ func refused(err error) error {
 		return nil
 	}
 	return ipc.Errorf(ipc.BadRequest, "%v", err)
+}
+
+// checkBounds holds a request to the bounds that nothing else checks.
+func (m *machine) checkBounds(_ *board.Config, req *vmapi.ConfigureReq) error {
+	switch {
+	case len(req.Label) > vmapi.MaxLabel:
+		return ipc.Errorf(ipc.BadRequest, "cannot keep a label of %d bytes: at most %d fit", len(req.Label), vmapi.MaxLabel)
+	case len(req.Disks) > vmapi.MaxDisks:
+		return ipc.Errorf(ipc.BadRequest, "cannot make %d disks: at most %d have names", len(req.Disks), vmapi.MaxDisks)
+	}
+	return nil
+}
+
+// add puts a device behind the next window.
+func (m *machine) add(cfg *board.Config, name string, dev virtio.Device) {
+	cfg.Devices = append(cfg.Devices, dev)
+	m.names = append(m.names, name)
+}
+
+// broken is told of a guest that broke the rules of a device.
+func (m *machine) broken(i int, err error) {
+	m.events.addRarely(sayf(vmapi.DeviceBroken, m.names[i], "%v", err))
 }
 
 func (m *machine) addEngine(cfg *board.Config, req *vmapi.ConfigureReq) (err error) {
@@ -108,7 +153,7 @@ func (m *machine) addInitrd(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	return nil
 }
 
-// addConsoles makes hvc0 and joins one console to the terminal.
+// addConsoles makes hvc0 and hvc1 and joins one console to the terminal.
 func (m *machine) addConsoles(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	if req.Terminal != 0 {
 		f, err := req.Take(req.Terminal)
@@ -123,41 +168,12 @@ func (m *machine) addConsoles(cfg *board.Config, req *vmapi.ConfigureReq) error 
 		}
 	}
 	var err error
-	// hvc1 is here so that there are control queues, on which the driver says when
-	// it is ready for input.
-	m.hvc0, err = console.New(console.PortOptions{Tap: cfg.Watch.Tap("hvc0", nil)}, console.PortOptions{})
-	cfg.Devices = append(cfg.Devices, m.hvc0)
-	return err
-}
-
-// addDisks makes a block device of each image, with a queue for each vCPU.
-func (m *machine) addDisks(cfg *board.Config, req *vmapi.ConfigureReq) error {
-	for i, d := range req.Disks {
-		f, err := req.Take(d.Image)
-		if err != nil {
-			return err
-		}
-		disk, err := file.New(f)
-		if err != nil {
-			f.Close()
-			return refused(err)
-		}
-		m.files = append(m.files, disk)
-		name := "vd" + string(rune('a'+i))
-		var backend blk.Disk = disk
-		if n := faults(req).DiskError; n != 0 {
-			backend = faultyDisk{disk, newCountdown(n)}
-		}
-		dev, err := blk.New(backend, blk.Options{
-			ReadOnly: d.ReadOnly, Serial: name, Queues: min(cfg.CPUs, virtio.MaxQueues),
-			InOrder: cfg.Deterministic != nil,
-			Failed:  func(op string, err error) { log.Printf("%s: the host failed to %s: %v", name, op, err) },
-		})
-		if err != nil {
-			return refused(err)
-		}
-		cfg.Devices = append(cfg.Devices, dev)
+	// Of several ports the driver says when it is ready for input, of one it does not.
+	m.consoles, err = console.New(console.PortOptions{Tap: cfg.Watch.Tap("hvc0", nil)}, console.PortOptions{})
+	if err != nil {
+		return err
 	}
+	m.add(cfg, "hvc", m.consoles)
 	return nil
 }
 
@@ -172,7 +188,15 @@ func (m *machine) addRandom(cfg *board.Config, req *vmapi.ConfigureReq) error {
 			source = faultyReader{source, newCountdown(n)}
 		}
 	}
-	cfg.Devices = append(cfg.Devices, rng.New(source))
+	m.add(cfg, "rng", rng.New(source))
+	return nil
+}
+
+func (m *machine) addBalloon(cfg *board.Config, req *vmapi.ConfigureReq) error {
+	if req.Balloon {
+		m.balloon = balloon.New()
+		m.add(cfg, "balloon", m.balloon)
+	}
 	return nil
 }
 
@@ -208,23 +232,77 @@ func (m *machine) addBoard(cfg *board.Config, _ *vmapi.ConfigureReq) (err error)
 	return refused(err)
 }
 
-// run runs the guest to its end, and closes everything. It ends early with ctx.
+// run runs the guest to its end, and closes everything but what is kept for the owner. It
+// ends early with ctx.
 func (m *machine) run(ctx context.Context) {
 	defer close(m.done)
 	var joined sync.WaitGroup
 	m.join(&joined)
 	endDebug := m.serveGDB()
 	outcome, err := m.board.Run(ctx)
+	m.ending()
 	endDebug()
-	m.hvc0.Close() // its reader ends when all is read
+	m.ports.close()
+	m.consoles.Close() // readers end when all is read
 	joined.Wait()
-	if err == nil {
-		m.end = m.ending(outcome)
+	m.spare.Wait()
+	if m.err = err; err == nil {
+		m.end = m.report(outcome)
 	}
-	m.err = err
 	m.closeFiles()
 	m.typing.Wait()
 	m.board.Close()
+	m.tellEnd()
+}
+
+// tellEnd makes the guest's end an event.
+func (m *machine) tellEnd() {
+	e := vmapi.Event{Kind: vmapi.GuestEnded, Outcome: vmapi.Fault}
+	if m.err != nil {
+		e.Message = m.err.Error()
+	} else {
+		e.Outcome, e.Message = m.end.Outcome, m.end.Message
+	}
+	m.events.add(e)
+}
+
+// ended says whether the guest's end is known.
+func (m *machine) ended() bool {
+	select {
+	case <-m.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait serves vmapi.Wait.
+func (m *machine) wait(ctx context.Context, _ *vmapi.WaitReq) (*vmapi.WaitResp, error) {
+	select {
+	case <-m.done:
+		return m.end, m.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+var outcomes = map[board.Kind]vmapi.Outcome{
+	board.PowerOff: vmapi.PowerOff, board.Reset: vmapi.Reset, board.Panic: vmapi.Panic,
+	board.Fault: vmapi.Fault, board.Stopped: vmapi.Stopped,
+}
+
+// report is an outcome as it crosses the wire.
+func (m *machine) report(o *board.Outcome) *vmapi.WaitResp {
+	end := &vmapi.WaitResp{
+		Outcome: outcomes[o.Kind], Message: o.Message, MemorySHA256: o.MemorySHA256,
+		LastLines: strings.Join(o.Console, "\n"), Stats: m.counters(o.Stats),
+	}
+	if o.Kind == board.Panic || o.Kind == board.Fault {
+		for _, cpu := range o.CPUs {
+			end.Registers += cpu.String()
+		}
+	}
+	return end
 }
 
 // join connects the terminal to its console. Output is joined: all of it must be
@@ -235,38 +313,49 @@ func (m *machine) join(joined *sync.WaitGroup) {
 	}
 	enter := m.board.UARTInput
 	if m.console == vmapi.HVC0 {
-		port := m.hvc0.Port(0)
+		port := m.consoles.Port(0)
 		screen := port.Attach(console.AttachOptions{History: true, Wait: true})
 		joined.Go(func() {
 			defer screen.Close()
 			io.Copy(m.terminal, screen)
 		})
-		enter = func(p []byte) error {
-			if m.repeats {
-				return nil // when this device takes it is not counted
-			}
-			_, err := port.Write(p)
-			return err
-		}
+		enter = m.typist(port)
 	}
 	m.typing.Go(func() { typeIn(m.terminal, enter) })
 }
 
-// closeFiles closes what newMachine opened.
+// closeFiles closes what newMachine opened. All that the guest has written is on the medium
+// then, whatever the flush policy was.
 func (m *machine) closeFiles() {
 	if m.terminal != nil {
 		m.terminal.Close()
 	}
+	for _, d := range m.disks {
+		d.close()
+	}
 	for _, f := range m.files {
-		// Whatever the flush policy was while the machine ran, at its end all is on the medium.
-		if disk, ok := f.(*file.File); ok {
-			if err := disk.SyncAs(file.Full); err != nil {
-				log.Print(err)
-			}
-		}
 		f.Close()
 	}
 	if m.gdb != nil {
 		m.gdb.Close()
+	}
+}
+
+// discard releases a machine that will not run.
+func (m *machine) discard() {
+	m.ending()
+	m.ports.close()
+	m.closeFiles()
+	if m.board != nil {
+		m.board.Close()
+	}
+	m.release()
+}
+
+// release lets go of what was kept for an owner after the guest's end.
+func (m *machine) release() {
+	m.streams.close()
+	if m.resident != nil {
+		m.resident.Close()
 	}
 }

@@ -2,169 +2,240 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"net"
 	"sync"
-	"syscall"
 	"time"
 
-	"github.com/arcboxlabs/arcbox-go/hv/board"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
-// A vm is the one machine of this process and its handlers.
+// A vm is the one machine of this process, who owns it, and the handlers.
 type vm struct {
-	ctx    context.Context // ends when the process should
-	cancel context.CancelFunc
+	ctx     context.Context // ends when the guest must
+	cancel  context.CancelFunc
+	confine func() string // takes the process's rights to the file system, says how
+	events  journal
+	over    chan struct{}  // closed by finish
+	busy    sync.WaitGroup // goroutines about connections
 
-	mu      sync.Mutex
-	machine *machine // nil until Configure has succeeded
-	started bool     // Start was called
+	mu       sync.Mutex // guards what follows
+	machine  *machine   // nil until Configure has succeeded
+	started  time.Time  // when Start was called
+	owner    *session   // nil for an orphan
+	sessions map[*session]struct{}
+	meeting  *net.UnixListener  // where the next owner connects; nil without a rendezvous
+	rescue   context.CancelFunc // ends the wait of an orphan; nil without one
+	orphaned time.Time          // since when there is no owner
+	closing  bool
+	finished bool
+	patience struct{ orphan, grace time.Duration }
 }
 
-func newVM() *vm {
-	v := new(vm)
+func newVM(confine func() string) *vm {
+	v := &vm{confine: confine, over: make(chan struct{}), sessions: map[*session]struct{}{}}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	return v
+}
+
+// finish has the process end. The caller holds mu.
+func (v *vm) finish() {
+	if !v.finished {
+		v.finished = true
+		close(v.over)
+	}
+}
+
+// serve adds a method that only the owner may call.
+func serve[Req, Resp any](mux *ipc.Mux, s *session, m ipc.Method[Req, Resp], h func(context.Context, *Req) (*Resp, error)) {
+	ipc.Handle(mux, m, func(ctx context.Context, req *Req) (*Resp, error) {
+		if err := s.owns(); err != nil {
+			return nil, err
+		}
+		return h(ctx, req)
+	})
+}
+
+// onMachine makes a handler of one that needs a configured machine.
+func onMachine[Req, Resp any](v *vm, h func(*machine, context.Context, *Req) (*Resp, error)) func(context.Context, *Req) (*Resp, error) {
+	return func(ctx context.Context, req *Req) (*Resp, error) {
+		m, err := v.configured()
+		if err != nil {
+			return nil, err
+		}
+		return h(m, ctx, req)
+	}
+}
+
+// onGuest makes a handler of one that needs a guest which was started and has not ended.
+func onGuest[Req, Resp any](v *vm, h func(*machine, context.Context, *Req) (*Resp, error)) func(context.Context, *Req) (*Resp, error) {
+	return func(ctx context.Context, req *Req) (*Resp, error) {
+		m, err := v.running()
+		if err != nil {
+			return nil, err
+		}
+		return h(m, ctx, req)
+	}
+}
+
+// routes are the methods of a session.
+func (v *vm) routes(s *session) *ipc.Mux {
+	mux := ipc.NewMux()
+	ipc.Handle(mux, vmapi.Adopt, func(context.Context, *vmapi.AdoptReq) (*vmapi.AdoptResp, error) { return v.adopt(s) })
+	serve(mux, s, vmapi.Configure, v.configure)
+	serve(mux, s, vmapi.Start, v.start)
+	serve(mux, s, vmapi.Quit, v.quit)
+	serve(mux, s, vmapi.Events, v.wait)
+	serve(mux, s, vmapi.Stats, onMachine(v, v.stats))
+	serve(mux, s, vmapi.Wait, onMachine(v, (*machine).wait))
+	serve(mux, s, vmapi.ForceStop, onMachine(v, v.forceStop))
+	serve(mux, s, vmapi.Pause, onGuest(v, (*machine).pause))
+	serve(mux, s, vmapi.Resume, onGuest(v, (*machine).resume))
+	serve(mux, s, vmapi.Stop, onGuest(v, (*machine).stop))
+	serve(mux, s, vmapi.Connect, onGuest(v, (*machine).connect))
+	serve(mux, s, vmapi.Listen, onMachine(v, (*machine).listen))
+	serve(mux, s, vmapi.Accept, onMachine(v, (*machine).accept))
+	serve(mux, s, vmapi.Attach, onMachine(v, (*machine).attach))
+	serve(mux, s, vmapi.Resize, onMachine(v, (*machine).resize))
+	serve(mux, s, vmapi.Balloon, onMachine(v, (*machine).askBalloon))
+	serve(mux, s, vmapi.SetFlush, onMachine(v, (*machine).setFlush))
+	serve(mux, s, vmapi.ResizeDisk, onMachine(v, (*machine).resizeDisk))
+	return mux
 }
 
 // configure serves vmapi.Configure.
 func (v *vm) configure(_ context.Context, req *vmapi.ConfigureReq) (*vmapi.ConfigureResp, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.machine != nil {
+	if v.machine != nil || v.closing {
 		return nil, ipc.Errorf(ipc.WrongState, "cannot configure: this process holds a VM already")
 	}
-	m, err := newMachine(req)
+	v.patience.orphan = milliseconds(req.OrphanMS, vmapi.DefaultOrphan)
+	v.patience.grace = milliseconds(req.GraceMS, vmapi.DefaultGrace)
+	m, err := newMachine(&v.events, req)
 	if err != nil {
 		return nil, err
 	}
+	if req.Rendezvous != 0 {
+		f, err := req.Take(req.Rendezvous)
+		if err == nil {
+			err = v.meet(f)
+		}
+		if err != nil {
+			m.discard()
+			return nil, err
+		}
+	}
 	v.machine = m
-	return &vmapi.ConfigureResp{DTB: m.board.FDT()}, nil
+	return &vmapi.ConfigureResp{DTB: m.board.FDT(), Sandbox: v.confine()}, nil
+}
+
+// maxPatience bounds what a request may ask us to wait.
+const maxPatience = 30 * 24 * time.Hour
+
+func milliseconds(n int64, otherwise time.Duration) time.Duration {
+	if n <= 0 {
+		return otherwise
+	}
+	return min(time.Duration(min(n, maxPatience.Milliseconds()))*time.Millisecond, maxPatience)
 }
 
 // start serves vmapi.Start.
 func (v *vm) start(context.Context, *vmapi.StartReq) (*vmapi.StartResp, error) {
-	m, err := v.booted()
-	if err != nil {
-		return nil, err
-	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.started {
+	switch {
+	case v.machine == nil:
+		return nil, errUnconfigured
+	case !v.started.IsZero():
 		return nil, ipc.Errorf(ipc.WrongState, "cannot start: the guest has been started already")
 	}
-	v.started = true
-	go m.run(v.ctx)
+	v.started = time.Now()
+	v.events.add(vmapi.Event{Kind: vmapi.GuestStarted})
+	go v.machine.run(v.ctx)
 	return &vmapi.StartResp{}, nil
 }
 
-// booted is the machine, or an error before Boot.
-func (v *vm) booted() (*machine, error) {
+var errUnconfigured = ipc.Errorf(ipc.WrongState, "cannot do this before the machine is configured")
+
+// configured is the machine, or an error before Configure.
+func (v *vm) configured() (*machine, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.machine == nil {
-		return nil, ipc.Errorf(ipc.WrongState, "cannot do this before the machine has booted")
+		return nil, errUnconfigured
 	}
 	return v.machine, nil
 }
 
-// wait serves vmapi.Wait.
-func (v *vm) wait(ctx context.Context, _ *vmapi.WaitReq) (*vmapi.WaitResp, error) {
-	m, err := v.booted()
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-m.done:
-		return m.end, m.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+// running is the machine, or an error before Start and after the guest's end.
+func (v *vm) running() (*machine, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch s := v.state(); s {
+	case vmapi.Running, vmapi.Paused:
+		return v.machine, nil
+	default:
+		return nil, ipc.Errorf(ipc.WrongState, "cannot do this with a guest that is not running: the machine is %s", s)
 	}
 }
 
+// state is where the machine is. The caller holds mu.
+func (v *vm) state() vmapi.State {
+	switch {
+	case v.machine == nil:
+		return vmapi.Empty
+	case v.machine.ended():
+		return vmapi.Ended
+	case v.started.IsZero():
+		return vmapi.Configured
+	case v.machine.holds.held():
+		return vmapi.Paused
+	}
+	return vmapi.Running
+}
+
+// wait serves vmapi.Events.
+func (v *vm) wait(ctx context.Context, req *vmapi.EventsReq) (*vmapi.EventsResp, error) {
+	return v.events.after(ctx, req.After)
+}
+
 // forceStop serves vmapi.ForceStop.
-func (v *vm) forceStop(context.Context, *vmapi.ForceStopReq) (*vmapi.ForceStopResp, error) {
-	m, err := v.booted()
-	if err != nil {
-		return nil, err
+func (v *vm) forceStop(m *machine, _ context.Context, _ *vmapi.ForceStopReq) (*vmapi.ForceStopResp, error) {
+	v.mu.Lock()
+	started := !v.started.IsZero()
+	v.mu.Unlock()
+	if !started {
+		return nil, ipc.Errorf(ipc.WrongState, "cannot stop a guest that was not started")
 	}
 	m.board.Stop("asked to")
 	return &vmapi.ForceStopResp{}, nil
 }
 
-// resize serves vmapi.Resize.
-func (v *vm) resize(_ context.Context, req *vmapi.ResizeReq) (*vmapi.ResizeResp, error) {
-	m, err := v.booted()
-	if err != nil {
-		return nil, err
+// quit serves vmapi.Quit.
+func (v *vm) quit(ctx context.Context, _ *vmapi.QuitReq) (*vmapi.QuitResp, error) {
+	v.mu.Lock()
+	m := v.machine
+	begun := !v.started.IsZero()
+	v.mu.Unlock()
+	if m != nil && begun {
+		m.board.Stop("asked to")
+		select {
+		case <-m.done:
+		case <-ctx.Done(): // the process ends nevertheless
+		}
 	}
-	m.hvc0.Port(0).Resize(req.Cols, req.Rows)
-	return &vmapi.ResizeResp{}, nil
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.finish()
+	return &vmapi.QuitResp{}, nil
 }
 
 // stats serves vmapi.Stats.
-func (v *vm) stats(context.Context, *vmapi.StatsReq) (*vmapi.StatsResp, error) {
-	m, err := v.booted()
-	if err != nil {
-		return nil, err
-	}
-	return &vmapi.StatsResp{Stats: m.counters(m.board.Stats())}, nil
-}
-
-// close stops the machine and waits for it.
-func (v *vm) close() {
-	v.cancel()
-	m, err := v.booted()
-	if err != nil {
-		return
-	}
+func (v *vm) stats(m *machine, _ context.Context, _ *vmapi.StatsReq) (*vmapi.StatsResp, error) {
+	resp := m.stats()
 	v.mu.Lock()
-	if !v.started { // one way to end for all
-		v.started = true
-		go m.run(v.ctx)
-	}
-	v.mu.Unlock()
-	<-m.done
-}
-
-var outcomes = map[board.Kind]vmapi.Outcome{
-	board.PowerOff: vmapi.PowerOff, board.Reset: vmapi.Reset, board.Panic: vmapi.Panic,
-	board.Fault: vmapi.Fault, board.Stopped: vmapi.Stopped,
-}
-
-// ending is an outcome as it crosses the wire.
-func (m *machine) ending(o *board.Outcome) *vmapi.WaitResp {
-	end := &vmapi.WaitResp{
-		Outcome: outcomes[o.Kind], Message: o.Message, MemorySHA256: o.MemorySHA256,
-		LastLines: strings.Join(o.Console, "\n"), Stats: m.counters(o.Stats),
-	}
-	if o.Kind == board.Panic || o.Kind == board.Fault {
-		for _, cpu := range o.CPUs {
-			end.Registers += cpu.String()
-		}
-	}
-	return end
-}
-
-// counters are the board's statistics as they cross the wire.
-func (m *machine) counters(s board.Stats) vmapi.Counters {
-	c := vmapi.Counters{
-		Instructions: s.Instructions, Exits: s.Exits, Devices: map[string]uint64{},
-		GuestSeconds: s.Guest.Seconds(), HostSeconds: time.Since(m.started).Seconds(), CPUSeconds: cpuTime().Seconds(),
-	}
-	for _, d := range s.Devices {
-		c.Devices[fmt.Sprintf("%s@%x", d.Name, d.Base)] = d.Reads + d.Writes
-	}
-	return c
-}
-
-// cpuTime is what all threads of this process have used.
-func cpuTime() time.Duration {
-	var ru syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &ru) != nil {
-		return 0
-	}
-	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+	defer v.mu.Unlock()
+	resp.State = v.state()
+	return resp, nil
 }

@@ -57,6 +57,9 @@ type Config struct {
 	// Watch sees the guest's consoles; tap a virtio console with Watch.Tap. The
 	// UART is tapped by the board. nil makes one for the UART alone.
 	Watch *Watch
+	// Failed is told when the guest has broken the rules of Devices[i], so that it must
+	// reset it; nil for nobody. It must not block.
+	Failed func(i int, err error)
 	// Log takes a line for the host's log now and then; nil discards it.
 	Log func(format string, args ...any)
 	// DigestMemory asks for Outcome.MemorySHA256.
@@ -233,6 +236,9 @@ func (b *Board) wire() error {
 		t := mmio.New(d, space, line(intVirtio+uint32(i)))
 		if b.driver != nil {
 			t.Exact()
+		}
+		if b.cfg.Failed != nil {
+			t.OnFailure(func(err error) { b.cfg.Failed(i, err) })
 		}
 		b.virtio = append(b.virtio, t)
 		b.bus.add(virtioName(i), VirtioBase+uint64(i)*virtioStride, virtioWindow, t)

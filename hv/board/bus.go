@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"github.com/arcboxlabs/arcbox-go/hv/virtio/mmio"
 )
 
 // A busDevice answers loads and stores of 1, 2, 4 or 8 bytes at offsets below the
@@ -102,8 +104,9 @@ func (b *bus) stats() []DeviceStats {
 	list := make([]DeviceStats, 0, len(b.slots))
 	for _, s := range b.slots {
 		d := DeviceStats{Name: s.name, Base: s.base, Reads: s.reads.Load(), Writes: s.writes.Load()}
-		if n, ok := s.dev.(interface{ Notifications() uint64 }); ok {
-			d.Notifies = n.Notifications()
+		if t, ok := s.dev.(*mmio.Transport); ok {
+			state := t.State()
+			d.Notifies, d.Virtio = t.Notifications(), &state
 		}
 		list = append(list, d)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/hv"
+	"github.com/arcboxlabs/arcbox-go/hv/virtio/mmio"
 )
 
 // Stats are counters of a machine since Run began. They can be read at any
@@ -33,6 +34,8 @@ type DeviceStats struct {
 	Reads    uint64 `json:"reads"`
 	Writes   uint64 `json:"writes"`
 	Notifies uint64 `json:"notifies,omitempty"` // virtio: queue notifications
+	// Virtio is where driver and queues stand; nil for other devices.
+	Virtio *mmio.State `json:"virtio,omitempty"`
 }
 
 // CPUStats are one vCPU's counters.

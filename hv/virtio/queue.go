@@ -59,10 +59,11 @@ type Queue struct {
 	exact   bool          // see Exact
 	offered atomic.Uint32 // with exact: the driver's index at its last notification
 
-	asked  atomic.Uint64 // notifications so far
-	served atomic.Uint64 // value of asked when the ring was last found empty
-	parked atomic.Bool
-	taken  atomic.Int64 // chains taken and not finished
+	asked   atomic.Uint64 // notifications so far
+	served  atomic.Uint64 // value of asked when the ring was last found empty
+	signals atomic.Uint64 // calls of signal so far
+	parked  atomic.Bool
+	taken   atomic.Int64 // chains taken and not finished
 
 	mu      sync.Mutex // guards what follows and the used ring
 	usedIdx uint16
@@ -277,6 +278,7 @@ func (q *Queue) finish(c *Chain, n uint32) {
 	}
 	q.mu.Unlock()
 	if wanted {
+		q.signals.Add(1)
 		q.signal()
 	}
 	q.taken.Add(-finished)

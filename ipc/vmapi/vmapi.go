@@ -65,7 +65,8 @@ var (
 	// closed. Any number may wait.
 	Wait = ipc.Method[WaitReq, WaitResp]{Name: "vm.wait"}
 	// Quit ends the process, and the guest with it if that still runs. The answer comes
-	// before the end.
+	// when the disks are on the medium and closed; the caller then closes the connection
+	// and waits for the process.
 	Quit = ipc.Method[QuitReq, QuitResp]{Name: "vm.quit"}
 
 	// Events returns when something has happened after the event that is named, at once
@@ -523,14 +524,14 @@ type DeviceStats struct {
 
 // QueueStats is where a queue stands.
 type QueueStats struct {
-	Index   int    `json:"index"`
-	Size    uint16 `json:"size"`
-	Avail   uint16 `json:"avail"`     // the driver's index
-	Used    uint16 `json:"used"`      // the device's index
-	Taken   int64  `json:"taken"`     // chains under way
-	Waiting bool   `json:"unserved"`  // notified and not looked at yet
-	Notify  uint64 `json:"notified"`  // notifications so far
-	Raised  uint64 `json:"signalled"` // interrupts asked for so far
+	Index     int    `json:"index"`
+	Size      uint16 `json:"size"`
+	Avail     uint16 `json:"avail"`     // the driver's index
+	Used      uint16 `json:"used"`      // the device's index
+	Taken     int64  `json:"taken"`     // chains under way
+	Unserved  bool   `json:"unserved"`  // notified and not looked at yet
+	Notified  uint64 `json:"notified"`  // notifications so far
+	Signalled uint64 `json:"signalled"` // interrupts asked for so far
 }
 
 // DiskStats are one disk's counters since Configure.

@@ -89,6 +89,11 @@ func (d *Device) SetTarget(bytes uint64) {
 	d.config.Set(cfgTarget, binary.LittleEndian.AppendUint32(nil, uint32(pages)))
 }
 
+// Target is what SetTarget last asked for.
+func (d *Device) Target() uint64 {
+	return uint64(binary.LittleEndian.Uint32(d.config.Bytes()[cfgTarget:])) * PageSize
+}
+
 // Actual is how many bytes the guest says are in the balloon.
 func (d *Device) Actual() uint64 {
 	return uint64(binary.LittleEndian.Uint32(d.config.Bytes()[cfgActual:])) * PageSize

@@ -62,14 +62,22 @@ func TestOutputGoesToTapAndReaders(t *testing.T) {
 	say(d, 1, "before ")
 	late := dev.Port(0).Attach(AttachOptions{})
 	all := dev.Port(0).Attach(AttachOptions{History: true})
+	rest := dev.Port(0).Attach(AttachOptions{History: true, From: 3})
+	if at := rest.Position(); at != 3 {
+		t.Errorf("a reader from byte 3 is at %d", at)
+	}
 	say(d, 1, "after")
+	none := dev.Port(0).Attach(AttachOptions{History: true, From: 1000})
 	d.Bus.Close()
 	dev.Close()
 	for _, tt := range []struct {
 		name string
 		r    *Reader
 		want string
-	}{{"new reader", late, "after"}, {"reader with history", all, "before after"}} {
+	}{
+		{"new reader", late, "after"}, {"reader with history", all, "before after"}, {"reader of the rest", rest, "ore after"},
+		{"reader of what is to come", none, ""},
+	} {
 		if got, err := io.ReadAll(tt.r); string(got) != tt.want || err != nil {
 			t.Errorf("%s: %q, %v, want %q", tt.name, got, err, tt.want)
 		}

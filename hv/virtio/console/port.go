@@ -204,8 +204,9 @@ func (p *Port) room() uint64 {
 
 // AttachOptions say where a reader begins and who waits for whom.
 type AttachOptions struct {
-	History bool // begin with what the ring holds, instead of what comes next
-	Wait    bool // have the guest wait for this reader rather than overtake it
+	History bool   // begin with what the ring holds, instead of what comes next
+	From    uint64 // with History: skip what the guest wrote before this many bytes
+	Wait    bool   // have the guest wait for this reader rather than overtake it
 }
 
 // Attach makes a reader of the port. Close it in the end.
@@ -214,7 +215,7 @@ func (p *Port) Attach(o AttachOptions) *Reader {
 	defer p.mu.Unlock()
 	r := &Reader{port: p, pos: p.end, wait: o.Wait}
 	if o.History {
-		r.pos -= min(p.end, RingSize)
+		r.pos = min(p.end, max(o.From, p.end-min(p.end, RingSize)))
 	}
 	p.readers[r] = struct{}{}
 	return r
@@ -256,6 +257,14 @@ func (r *Reader) Read(b []byte) (int, error) {
 	r.pos += uint64(n)
 	p.change.Broadcast()
 	return n, nil
+}
+
+// Position is how many bytes the guest had written to the port before the next that Read
+// gives.
+func (r *Reader) Position() uint64 {
+	r.port.mu.Lock()
+	defer r.port.mu.Unlock()
+	return r.pos
 }
 
 // Lost is how many bytes the guest overwrote before this reader came to them.

@@ -38,6 +38,7 @@ type Transport struct {
 	run     atomic.Pointer[run]
 	pokes   atomic.Uint64 // notifications, for the statistics
 	failure atomic.Pointer[error]
+	failed  func(error) // see OnFailure
 
 	mu       sync.Mutex // guards the registers
 	status   uint32     // what the driver wrote; NEEDS_RESET is in irq
@@ -75,6 +76,10 @@ func (t *Transport) Exact() { t.exact = true }
 
 // DeviceID is the virtio device type behind the window.
 func (t *Transport) DeviceID() uint32 { return t.info.ID }
+
+// OnFailure has f called whenever the device asks for a reset, with why, on the device's
+// goroutine. It comes before the guest runs.
+func (t *Transport) OnFailure(f func(err error)) { t.failed = f }
 
 // Notifications is how often the driver has notified, over all resets.
 func (t *Transport) Notifications() uint64 { return t.pokes.Load() }
@@ -336,6 +341,9 @@ func (t *Transport) serve(ctx context.Context, r *run) {
 	err = fmt.Errorf("device %d stopped: %w", t.info.ID, err)
 	t.failure.Store(&err)
 	t.irq.fail()
+	if t.failed != nil {
+		t.failed(err)
+	}
 }
 
 // A run is one stretch of a device's work, from DRIVER_OK to reset.

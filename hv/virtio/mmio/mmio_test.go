@@ -3,6 +3,7 @@ package mmio_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
@@ -353,4 +354,62 @@ func TestIndexWraps(t *testing.T) {
 
 func FuzzTransport(f *testing.F) {
 	virtiotest.Fuzz(f, func(testing.TB) virtio.Device { return newEcho(3) })
+}
+
+func TestStateShowsWhatIsStuck(t *testing.T) {
+	e := newEcho(2)
+	d := virtiotest.New(t, e, virtiotest.Options{})
+	if s := d.Bus.State(); s.Phase != mmio.Off || len(s.Queues) != 0 {
+		t.Errorf("before the driver: %+v", s)
+	}
+	d.Init()
+	in := d.In(8)
+	d.Queues[1].Do(d.Out([]byte("abc")), in)
+	s := d.Bus.State()
+	if s.Phase != mmio.AtWork || len(s.Queues) != 2 {
+		t.Fatalf("at work: %+v", s)
+	}
+	q := s.Queues[1]
+	if q.Index != 1 || q.Size == 0 || q.Avail != 1 || q.Used != 1 || q.Taken != 0 || q.Notified != 1 || q.Signals != 1 {
+		t.Errorf("after one request: %+v", q)
+	}
+}
+
+func TestStateOfABrokenDevice(t *testing.T) {
+	e := newEcho(1)
+	e.fail = errors.New("the guest did what it may not")
+	d := virtiotest.New(t, e, virtiotest.Options{})
+	told := make(chan error, 1)
+	d.Bus.OnFailure(func(err error) { told <- err })
+	d.Init()
+	if err := <-told; !errors.Is(err, e.fail) {
+		t.Errorf("told of %v", err)
+	}
+	if s := d.Bus.State(); s.Phase != mmio.Broken || !errors.Is(s.Err, e.fail) {
+		t.Errorf("broken: %+v", s)
+	}
+}
+
+// stuck is a device that does not end when it should.
+type stuck struct {
+	*echo
+	free chan struct{}
+}
+
+func (s stuck) Serve(ctx context.Context, _ []*virtio.Queue) error {
+	<-s.free
+	return ctx.Err()
+}
+
+func TestStateDoesNotWaitForAStuckReset(t *testing.T) {
+	s := stuck{newEcho(1), make(chan struct{})}
+	d := virtiotest.New(t, s, virtiotest.Options{})
+	d.Init()
+	done := make(chan struct{})
+	go func() { defer close(done); d.Bus.Write(virtiotest.Status, 4, 0) }()
+	for d.Bus.State().Phase != mmio.Busy { // a test that hangs here has found what it looks for
+		runtime.Gosched()
+	}
+	close(s.free)
+	<-done
 }

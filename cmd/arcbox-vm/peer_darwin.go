@@ -1,0 +1,12 @@
+package main
+
+import "golang.org/x/sys/unix"
+
+// peerUID is the user at the other end of a Unix socket: what getpeereid asks.
+func peerUID(fd int) (int, error) {
+	peer, err := unix.GetsockoptXucred(fd, unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return int(peer.Uid), nil
+}
