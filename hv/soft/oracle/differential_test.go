@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -155,6 +156,24 @@ func cpuTime(t *testing.T) time.Duration {
 		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
 	return sum
+}
+
+// TestVectorsThatDoNotEndTogetherAreCompared: the first branches into the second's
+// loop with a count that takes for ever; each alone ends.
+func TestVectorsThatDoNotEndTogetherAreCompared(t *testing.T) {
+	q, m := qemu(t), machine(t, nil)
+	q.limit = time.Second
+	branch := &Vector{CPU: BaseCPU, Words: []uint32{0xd61f0020}} // br x1
+	branch.Regs.X[1] = Code + CodeStride + 4
+	loop := &Vector{CPU: BaseCPU, Slot: 1, Words: []uint32{
+		0xd2800039, // mov x25, #1
+		0xf1000739, // subs x25, x25, #1
+		0x54ffffe1, // b.ne to the subs
+	}}
+	if _, err := q.Run([]*Vector{branch, loop}); !errors.Is(err, ErrStuck) {
+		t.Errorf("together: %v, want %v", err, ErrStuck)
+	}
+	compare(t, m, q, []*Vector{branch, loop})
 }
 
 // TestAllowedFaultsChangeNoResult runs the same vectors with blocks of one

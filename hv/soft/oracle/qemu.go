@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,7 +26,10 @@ const (
 )
 
 // QEMU runs vectors under qemu-aarch64. Any goroutine may use it.
-type QEMU struct{ runner string }
+type QEMU struct {
+	runner string
+	limit  time.Duration // of one Run
+}
 
 // NewQEMU builds the runner, unless dir (made if need be) holds it already for
 // this source. Errors: exec.ErrNotFound when QEMU or the compiler is missing.
@@ -36,7 +40,7 @@ func NewQEMU(dir string) (*QEMU, error) {
 	sum := sha256.Sum256(append(runnerSource[:len(runnerSource):len(runnerSource)], strings.Join(runnerFlags, " ")...))
 	path := filepath.Join(dir, "oracle-runner-"+hex.EncodeToString(sum[:8]))
 	if _, err := os.Stat(path); err == nil {
-		return &QEMU{path}, nil
+		return &QEMU{path, batchTime}, nil
 	}
 	if _, err := exec.LookPath(crossProgram); err != nil {
 		return nil, fmt.Errorf("cannot build the oracle's runner: %w; install gcc-aarch64-linux-gnu", err)
@@ -44,7 +48,7 @@ func NewQEMU(dir string) (*QEMU, error) {
 	if err := build(dir, path); err != nil {
 		return nil, err
 	}
-	return &QEMU{path}, nil
+	return &QEMU{path, batchTime}, nil
 }
 
 // runnerFlags place the runner's 9 MiB image, and the heap after it, where no
@@ -74,7 +78,10 @@ func build(dir, path string) error {
 }
 
 // batchTime is far more than a full batch takes.
-const batchTime = 2 * time.Minute
+const batchTime = 20 * time.Second
+
+// ErrStuck is what Run ends with when vectors take too long.
+var ErrStuck = errors.New("the vectors do not end")
 
 // Run gives the result of every vector. All must name the same CPU and lie in
 // the slots 0, 1, 2 and so on.
@@ -86,13 +93,16 @@ func (q *QEMU) Run(vs []*Vector) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), batchTime)
+	ctx, cancel := context.WithTimeout(context.Background(), q.limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, qemuProgram, "-cpu", vs[0].CPU, q.runner)
 	cmd.Stdin = bytes.NewReader(input)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("cannot run %d vectors under QEMU: %w", len(vs), ErrStuck)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %d vectors under QEMU: %w\n%s", len(vs), err, stderr.Bytes())
 	}
