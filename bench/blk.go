@@ -37,6 +37,7 @@ var blkLoads = []struct {
 	{"blk.rand4k.qd32", work{4 << 10, 32, true, 1}},
 	{"blk.rand4k.qd32.read", work{4 << 10, 32, true, 2}},
 	{"blk.rand4k.qd32.write", work{4 << 10, 32, true, 0}},
+	{"blk.seq4k.qd32.write", work{4 << 10, 32, false, 0}},
 	{"blk.seq1m.qd32", work{1 << 20, 32, false, 1}},
 	{"blk.seq1m.qd32.read", work{1 << 20, 32, false, 2}},
 	{"blk.seq1m.qd32.write", work{1 << 20, 32, false, 0}},

@@ -140,10 +140,7 @@ func (q *Queue) Notify() {
 		q.offered.Store(uint32(mem.Load16(q.avail, ringIdx)))
 	}
 	q.asked.Add(1)
-	select {
-	case q.kick <- struct{}{}:
-	default: // one token is enough: the whole ring is looked at
-	}
+	q.Wake()
 }
 
 // Kicked has a token when the driver has notified. After Take returned nil, wait
@@ -210,11 +207,28 @@ func (q *Queue) Take() (*Chain, error) {
 // there or come, while the caller is busy with the one it took.
 func (q *Queue) Watch() {
 	if q.next != q.seen || q.look() {
-		select {
-		case q.kick <- struct{}{}:
-		default:
-		}
+		q.Wake()
 	}
+}
+
+// Wake gives whoever waits for Kicked a token, as the driver does.
+func (q *Queue) Wake() {
+	select {
+	case q.kick <- struct{}{}:
+	default: // one token is enough: the whole ring is looked at
+	}
+}
+
+// More says whether there is another chain to take now. Unlike Take it does not ask
+// the driver to notify when there is none. It is for the taking goroutine.
+func (q *Queue) More() bool {
+	if q.size == 0 {
+		return false
+	}
+	if q.next == q.seen {
+		q.seen = q.driverIdx()
+	}
+	return q.next != q.seen
 }
 
 // look reads the driver's index, and asks for a notification if it has

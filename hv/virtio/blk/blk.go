@@ -9,23 +9,22 @@
 // Sync answers all flushes that waited when it began (group commit).
 //
 // Anything short of all bytes is an error. Where the host has no space left and
-// Options.Full is set, the request waits instead of failing.
+// Options.Full is set, the request is held instead of failing, until Device.Retry.
 //
 // # Workers
 //
 // Each queue has Options.Workers goroutines. While requests are quick, one of them
 // serves alone, because waking another costs more than the request; when they turn out
-// slow, the others join. Flushes run beside them and hold up no other request.
+// slow, the others join. Flushes run beside them and hold up no other request. Reads or
+// writes that follow one another on the disk and in the queue are one call of a VectorDisk.
 package blk
 
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 )
@@ -66,9 +65,10 @@ type Options struct {
 	// InOrder answers requests in the order of each queue, for reproducible runs. It
 	// means one worker and flushes that hold up what is behind them.
 	InOrder bool
-	// Full is called by a request for which the host has no space. It waits until
-	// there is some, or for ctx, and nil means: try again. A nil Full fails the request.
-	Full func(ctx context.Context, err error) error
+	// Full is told that the host has no space for a request (syscall.ENOSPC), which is held
+	// from then on until Device.Retry; it is not told of more that are held with it. With a
+	// nil Full such requests fail. It must not block.
+	Full func(err error)
 	// Failed is told of each request that the disk failed. It must not block.
 	Failed func(op string, err error)
 }
@@ -107,6 +107,7 @@ type Device struct {
 	serial   [idLen]byte
 	config   *virtio.Config
 	capacity atomic.Int64 // bytes, whole sectors
+	hold     hold
 	stats    Stats
 }
 
@@ -133,7 +134,7 @@ func New(disk Disk, opt Options) (*Device, error) {
 	if opt.InOrder {
 		opt.Workers = 1
 	}
-	d := &Device{disk: disk, opt: opt}
+	d := &Device{disk: disk, opt: opt, hold: hold{wake: make(chan struct{}, 1)}}
 	d.vec, _ = disk.(VectorDisk)
 	copy(d.serial[:], opt.Serial)
 	d.capacity.Store(disk.Size() / SectorSize * SectorSize)
@@ -192,13 +193,14 @@ func (d *Device) Resized() {
 // Serve implements virtio.Device.
 func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
 	s := &session{Device: d, commit: newCommit(d)}
-	parts := []func(context.Context) error{s.commit.run}
+	parts := []func(context.Context) error{s.commit.run, s.retry}
 	for _, q := range qs {
 		l := &lane{session: s, q: q}
 		for range d.opt.Workers {
 			parts = append(parts, l.work)
 		}
 	}
+	defer d.hold.take() // what is held then is the old driver's
 	return virtio.Together(ctx, parts...)
 }
 
@@ -206,16 +208,6 @@ func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
 type session struct {
 	*Device
 	commit *commit
-}
-
-// again says whether a request that failed with err is to be tried again: the host had
-// no space, and has some now.
-func (s *session) again(ctx context.Context, op string, err error) bool {
-	if s.opt.Full != nil && errors.Is(err, syscall.ENOSPC) && s.opt.Full(ctx, err) == nil {
-		return true
-	}
-	s.failed(op, err)
-	return false
 }
 
 func (d *Device) failed(op string, err error) {

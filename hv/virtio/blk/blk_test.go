@@ -2,7 +2,6 @@ package blk
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -451,76 +450,273 @@ func (f *fullDisk) WriteAt(p []byte, off int64) (int, error) {
 	return f.memDisk.WriteAt(p, off)
 }
 
-func TestFullHostDiskHoldsWritesUntilThereIsSpace(t *testing.T) {
-	disk := &fullDisk{memDisk: newMemDisk(4096), full: true}
-	asked, space := make(chan struct{}, 8), make(chan struct{})
-	wait := func(ctx context.Context, err error) error {
-		asked <- struct{}{}
-		select {
-		case <-space:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+func (f *fullDisk) Zero(off, n int64, punch bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.full && !punch {
+		return syscall.ENOSPC
+	}
+	return f.memDisk.Zero(off, n, punch)
+}
+
+func (f *fullDisk) setFull(full bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.full = full
+}
+
+// startFull is a driver whose disk is full, and what Options.Full was told.
+func startFull(t *testing.T) (d drive, dev *Device, disk *fullDisk, told chan error) {
+	disk, told = &fullDisk{memDisk: newMemDisk(64 << 10), full: true}, make(chan error, 100)
+	dev = device(t, disk, Options{Queues: 2, Full: func(err error) { told <- err }})
+	return start(t, dev), dev, disk, told
+}
+
+// held waits until so many requests are held.
+func held(t *testing.T, dev *Device, n int) {
+	t.Helper()
+	for end := time.Now().Add(virtiotest.Patience); dev.Held() != n; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d requests are held, want %d", dev.Held(), n)
 		}
 	}
-	d := start(t, device(t, disk, Options{Full: wait}))
-	bufs, _, st := d.chain(opOut, 0, bytes.Repeat([]byte{7}, 512), 0)
-	d.Queues[0].Add(bufs...)
-	d.Queues[0].Kick()
-	<-asked
+}
+
+func TestFullHostDiskHoldsRequestsUntilThereIsSpace(t *testing.T) {
+	d, dev, disk, told := startFull(t)
+	var status []virtiotest.Buf
+	ask := func(op uint32, sector uint64, data []byte) {
+		bufs, _, st := d.chain(op, sector, data, 0)
+		status = append(status, st)
+		d.Queues[0].Add(bufs...)
+		d.Queues[0].Kick()
+	}
+	for i := range uint64(20) { // more than there are workers
+		ask(opOut, 3*i, bytes.Repeat([]byte{7}, 512))
+	}
+	ranges := virtiotest.Put(uint64(100), uint32(2), uint32(1), uint64(102), uint32(2), uint32(0))
+	ask(opWriteZeroes, 0, ranges)
+	held(t, dev, 21)
 	if d.Bus.AtRest() {
-		t.Error("at rest with a write that waits for space")
+		t.Error("at rest with requests that are held")
 	}
-	disk.mu.Lock()
-	disk.full = false
-	disk.mu.Unlock()
-	close(space)
-	if d.Queues[0].Wait(); st.B[0] != statusOK || disk.content()[511] != 7 {
-		t.Errorf("status %d after space was made", st.B[0])
+	if err := <-told; !errors.Is(err, syscall.ENOSPC) || len(told) != 0 {
+		t.Errorf("told of %v, and %d more times; want once", err, len(told))
+	}
+	// Others are served, among them what makes space; on another queue, where all answers are ours.
+	do := func(op uint32, data []byte, in int) byte {
+		bufs, _, st := d.chain(op, 0, data, in)
+		d.Queues[1].Do(bufs...)
+		return st.B[0]
+	}
+	if rd, fl, tr := do(opIn, nil, 512), do(opFlush, nil, 0), do(opDiscard, virtiotest.Put(uint64(0), uint32(1), uint32(0)), 0); rd+fl+tr != 0 {
+		t.Errorf("read %d, flush %d, discard %d while writes are held", rd, fl, tr)
+	}
+	dev.Retry()
+	<-told // still full: told anew
+	held(t, dev, 21)
+	disk.setFull(false)
+	dev.Retry()
+	for range status {
+		d.Queues[0].Wait()
+	}
+	for i, st := range status {
+		if st.B[0] != statusOK {
+			t.Errorf("request %d: status %d after space was made", i, st.B[0])
+		}
+	}
+	if b := disk.content(); b[19*3*512] != 7 || dev.Held() != 0 {
+		t.Errorf("%d requests are held, byte is %d", dev.Held(), b[19*3*512])
 	}
 }
 
-func TestResetEndsWritesThatWaitForSpace(t *testing.T) {
-	asked := make(chan struct{}, 8)
-	wait := func(ctx context.Context, err error) error {
-		asked <- struct{}{}
-		<-ctx.Done()
-		return ctx.Err()
+func TestFullHostDiskFailsRequestsThatNobodyWantsHeld(t *testing.T) {
+	d := start(t, device(t, &fullDisk{memDisk: newMemDisk(4096), full: true}, Options{}))
+	if st, _, _ := d.do(opOut, 0, make([]byte, 512), 0); st != statusIOErr {
+		t.Errorf("write to a full host disk: status %d, want %d", st, statusIOErr)
 	}
-	d := start(t, device(t, &fullDisk{memDisk: newMemDisk(4096), full: true}, Options{Full: wait}))
-	bufs, _, _ := d.chain(opOut, 0, make([]byte, 512), 0)
+}
+
+func TestResetForgetsWhatIsHeld(t *testing.T) {
+	d, dev, disk, _ := startFull(t)
+	bufs, _, _ := d.chain(opOut, 0, bytes.Repeat([]byte{7}, 512), 0)
 	d.Queues[0].Add(bufs...)
 	d.Queues[0].Kick()
-	<-asked
+	held(t, dev, 1)
 	d.Init() // fails the test if it takes too long
+	disk.setFull(false)
+	dev.Retry()
+	if st, _, _ := d.do(opIn, 0, nil, 512); st != statusOK || dev.Held() != 0 || disk.content()[0] != 0 {
+		t.Errorf("status %d, %d held, byte %d: the old driver's write lives on", st, dev.Held(), disk.content()[0])
+	}
 }
 
-// slowDisk takes its time to read, as one whose pages are not in memory.
-type slowDisk struct{ *memDisk }
+// meetDisk is one whose reads take long until two are under way at once.
+type meetDisk struct {
+	*memDisk
+	inside atomic.Int32
+	once   sync.Once
+	met    chan struct{}
+}
 
-func (s slowDisk) ReadAt(p []byte, off int64) (int, error) {
-	time.Sleep(time.Millisecond)
-	return s.memDisk.ReadAt(p, off)
+func (m *meetDisk) ReadAt(p []byte, off int64) (int, error) {
+	if m.inside.Add(1) > 1 {
+		m.once.Do(func() { close(m.met) })
+	}
+	defer m.inside.Add(-1)
+	select {
+	case <-m.met:
+	case <-time.After(10 * slowRequest):
+	}
+	return m.memDisk.ReadAt(p, off)
+}
+
+func (m *meetDisk) meeting() bool {
+	select {
+	case <-m.met:
+		return true
+	default:
+		return false
+	}
 }
 
 func TestSlowRequestsAreServedTogether(t *testing.T) {
-	d := start(t, device(t, slowDisk{newMemDisk(1 << 20)}, Options{Workers: 8}))
-	q := d.Queues[0]
-	for range 3 {
-		for range 16 {
-			bufs, _, _ := d.chain(opIn, 0, nil, 512)
-			q.Add(bufs...)
+	disk := &meetDisk{memDisk: newMemDisk(1 << 20), met: make(chan struct{})}
+	d := start(t, device(t, disk, Options{}))
+	for end := time.Now().Add(virtiotest.Patience); !disk.meeting(); {
+		if time.Now().After(end) {
+			t.Fatal("slow reads are served one after another")
 		}
-		start := time.Now()
-		q.Kick()
-		for range 16 {
-			q.Wait()
+		for n := range uint64(16) {
+			bufs, _, _ := d.chain(opIn, 2*n, nil, 512)
+			d.Queues[0].Add(bufs...)
 		}
-		if took := time.Since(start); took < 12*time.Millisecond {
-			return // 16 reads of 1 ms: not one after another
+		d.Queues[0].Kick()
+		for range 16 {
+			d.Queues[0].Wait()
+		}
+		d.Init() // frees guest memory
+	}
+}
+
+// startExact is a driver that shows the device its requests when it notifies, all at once.
+func startExact(t *testing.T, dev *Device) drive {
+	d := drive{virtiotest.New(t, dev, virtiotest.Options{})}
+	d.Bus.Exact()
+	d.Init()
+	return d
+}
+
+// vecDisk counts the calls of a VectorDisk.
+type vecDisk struct {
+	*memDisk
+	bad   int64 // vectors over this offset fail, and single writes at it
+	calls atomic.Int32
+}
+
+func (v *vecDisk) vector(bufs [][]byte, off int64, do func([]byte, int64) (int, error)) (n int, err error) {
+	v.calls.Add(1)
+	for _, b := range bufs {
+		if v.bad >= off+int64(n) && v.bad < off+int64(n+len(b)) {
+			return n, errBroken
+		}
+		k, _ := do(b, off+int64(n))
+		n += k
+	}
+	return n, nil
+}
+
+func (v *vecDisk) ReadvAt(b [][]byte, off int64) (int, error) {
+	return v.vector(b, off, v.memDisk.ReadAt)
+}
+func (v *vecDisk) WritevAt(b [][]byte, off int64) (int, error) {
+	return v.vector(b, off, v.memDisk.WriteAt)
+}
+func (v *vecDisk) WriteAt(p []byte, off int64) (int, error) {
+	v.calls.Add(1)
+	if off == v.bad {
+		return 0, errBroken
+	}
+	return v.memDisk.WriteAt(p, off)
+}
+
+func TestNeighboursAreOneCall(t *testing.T) {
+	tests := []struct {
+		name    string
+		sectors []uint64 // of writes of one sector each, made at once
+		bad     int64    // where the disk fails
+		calls   int32
+		fail    []byte // statuses, nil for all OK
+	}{
+		{"one", []uint64{3}, -1, 1, nil},
+		{"four in a row", []uint64{3, 4, 5, 6}, -1, 1, nil},
+		{"a gap", []uint64{3, 4, 6, 7}, -1, 2, nil},
+		{"backwards", []uint64{6, 5}, -1, 2, nil},
+		{"the same twice", []uint64{5, 5}, -1, 2, nil},
+		{"one that fails fails alone", []uint64{3, 4, 5}, 4 * 512, 4, []byte{statusOK, statusIOErr, statusOK}},
+		{"over the end of the disk", []uint64{126, 127, 128}, -1, 2, []byte{statusOK, statusOK, statusIOErr}},
+		{"more than one call takes", make([]uint64, maxBatch+1), -1, 2, nil},
+	}
+	for i := range tests[len(tests)-1].sectors {
+		tests[len(tests)-1].sectors[i] = uint64(i)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			disk := &vecDisk{memDisk: newMemDisk(64 << 10), bad: tt.bad}
+			d := startExact(t, device(t, disk, Options{}))
+			var status []virtiotest.Buf
+			for i, sector := range tt.sectors {
+				bufs, _, st := d.chain(opOut, sector, bytes.Repeat([]byte{byte(i + 1)}, 512), 0)
+				d.Queues[0].Add(bufs...)
+				status = append(status, st)
+			}
+			d.Queues[0].Notify()
+			for range tt.sectors {
+				d.Queues[0].Wait()
+			}
+			if n := disk.calls.Load(); n != tt.calls {
+				t.Errorf("writes of sectors %d took %d calls, want %d", tt.sectors, n, tt.calls)
+			}
+			b := disk.content()
+			for i, st := range status {
+				var want byte
+				if tt.fail != nil {
+					want = tt.fail[i]
+				}
+				if st.B[0] != want || (want == statusOK && tt.name != "the same twice" && b[tt.sectors[i]*512+511] != byte(i+1)) {
+					t.Errorf("write %d: status %d, want %d, or other bytes", i, st.B[0], want)
+				}
+			}
+		})
+	}
+}
+
+func TestNeighboursAreReadInOneCall(t *testing.T) {
+	disk := &vecDisk{memDisk: newMemDisk(64 << 10), bad: -1}
+	for i := range disk.b {
+		disk.b[i] = byte(i / 512)
+	}
+	d := startExact(t, device(t, disk, Options{}))
+	var replies []virtiotest.Buf
+	for i := range uint64(8) {
+		bufs, reply, _ := d.chain(opIn, 10+i, nil, 512)
+		d.Queues[0].Add(bufs...)
+		replies = append(replies, reply)
+	}
+	d.Queues[0].Notify()
+	for range replies {
+		if _, n := d.Queues[0].Wait(); n != 513 {
+			t.Errorf("used %d, want 513", n)
 		}
 	}
-	t.Error("16 slow reads are served one after another")
+	for i, r := range replies {
+		if r.B[0] != byte(10+i) || r.B[511] != byte(10+i) {
+			t.Errorf("read %d holds sector %d", 10+i, r.B[0])
+		}
+	}
+	if n := disk.calls.Load(); n != 1 {
+		t.Errorf("8 reads in a row took %d calls, want 1", n)
+	}
 }
 
 func TestQueuesWorkAtOnce(t *testing.T) {

@@ -38,8 +38,13 @@ func (l *ledger) work(t *testing.T) {
 	q := l.Queues[0]
 	if l.rnd.IntN(8) == 0 {
 		bufs, _, status := l.chain(opFlush, 0, nil, 0)
-		l.flushes[q.Add(bufs...)] = flushing{append([]uint64(nil), l.written...), status}
+		head := q.Add(bufs...)
+		l.flushes[head] = flushing{append([]uint64(nil), l.written...), status}
 		q.Kick()
+		for l.rnd.IntN(2) == 0 && l.flushes[head].before != nil { // or go on while it is under way
+			got, _ := q.Wait()
+			l.flushed(t, got)
+		}
 		return
 	}
 	s := l.rnd.IntN(ledgerSectors)

@@ -1,7 +1,7 @@
 package blk
 
 import (
-	"context"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -17,6 +17,8 @@ const (
 	opGetID       = 8
 	opDiscard     = 11
 	opWriteZeroes = 13
+	// opNone is no type: the chain holds no header.
+	opNone = 1<<32 - 1
 )
 
 // Status bytes (section 5.2.6).
@@ -24,7 +26,7 @@ const (
 	statusOK     = 0
 	statusIOErr  = 1
 	statusUnsupp = 2
-	// later: the commit answers the request.
+	// later: the commit or the hold answers the request.
 	later = 0xff
 )
 
@@ -36,11 +38,23 @@ const (
 	flagUnmap = 1 // of a range: write zeroes may give the blocks back
 )
 
-// A request is a chain with its status byte cut off.
+// A request is a chain with its header and its status byte cut off.
 type request struct {
 	c      *virtio.Chain
-	status []byte // the last writable byte, in guest memory
+	q      *virtio.Queue
+	op     uint32
+	sector uint64
+	status []byte // the last writable byte, in guest memory; nil when there is none
 	n      uint32 // bytes written into guest memory, status not counted
+}
+
+// parseHeader is struct virtio_blk_req's beginning.
+func parseHeader(h *[headerLen]byte) (op uint32, sector uint64) {
+	op = binary.LittleEndian.Uint32(h[:])
+	if op == opNone {
+		op-- // as unknown
+	}
+	return op, binary.LittleEndian.Uint64(h[8:])
 }
 
 // answer finishes the request. used.len counts what was written from the start of the
@@ -53,32 +67,15 @@ func (d *Device) answer(r request, status byte) {
 	r.c.Finish(r.n + 1)
 }
 
-// do serves one chain, trusting nothing in it.
-func (s *session) do(ctx context.Context, q *virtio.Queue, c *virtio.Chain) {
-	r := request{c: c, status: c.Tail()}
-	if r.status == nil {
-		s.stats.Errors.Add(1)
-		c.Finish(0) // nowhere to put a status
-		return
-	}
-	var h [headerLen]byte
-	if c.ReadFull(h[:]) != nil {
-		s.answer(r, statusIOErr)
-		return
-	}
-	op := binary.LittleEndian.Uint32(h[:])
-	sector := binary.LittleEndian.Uint64(h[8:])
-	if st := s.perform(ctx, q, &r, op, sector); st != later {
-		s.answer(r, st)
-	}
-}
-
-func (s *session) perform(ctx context.Context, q *virtio.Queue, r *request, op uint32, sector uint64) byte {
-	switch op {
+// perform does a request that has a status byte, and returns what to put there.
+func (s *session) perform(r *request) byte {
+	switch r.op {
+	case opNone:
+		return statusIOErr
 	case opIn:
-		return s.read(r, sector)
+		return s.read(r)
 	case opOut:
-		return s.write(ctx, q, r, sector)
+		return s.write(r)
 	case opFlush:
 		return s.flush(r)
 	case opGetID:
@@ -86,7 +83,7 @@ func (s *session) perform(ctx context.Context, q *virtio.Queue, r *request, op u
 		r.n = uint32(n)
 		return statusOK
 	case opDiscard, opWriteZeroes:
-		return s.ranges(ctx, q, r, op)
+		return s.ranges(r)
 	}
 	return statusUnsupp
 }
@@ -101,9 +98,9 @@ func (s *session) within(sector uint64, n int64) (off int64, ok bool) {
 	return off, n <= size-off
 }
 
-func (s *session) read(r *request, sector uint64) byte {
+func (s *session) read(r *request) byte {
 	n := r.c.WriteLen()
-	off, ok := s.within(sector, n)
+	off, ok := s.within(r.sector, n)
 	if !ok {
 		return statusIOErr
 	}
@@ -111,10 +108,20 @@ func (s *session) read(r *request, sector uint64) byte {
 		s.failed("read", err)
 		return statusIOErr
 	}
-	r.n = uint32(n)
-	s.stats.Reads.Add(1)
-	s.stats.ReadBytes.Add(uint64(n))
-	return statusOK
+	return s.moved(r, n)
+}
+
+// moved is the status of a read or write that has moved its n bytes.
+func (s *session) moved(r *request, n int64) byte {
+	if r.op == opIn {
+		r.n = uint32(n)
+		s.stats.Reads.Add(1)
+		s.stats.ReadBytes.Add(uint64(n))
+		return statusOK
+	}
+	s.stats.Writes.Add(1)
+	s.stats.WriteBytes.Add(uint64(n))
+	return s.written(r)
 }
 
 // readAll fills bufs, n bytes in all, from off on.
@@ -159,30 +166,22 @@ func short(got, want int64, err error) error {
 	return fmt.Errorf("cannot move more than %d of %d bytes: %w", got, want, err)
 }
 
-func (s *session) write(ctx context.Context, q *virtio.Queue, r *request, sector uint64) byte {
+func (s *session) write(r *request) byte {
 	n := r.c.ReadLen()
-	off, ok := s.within(sector, n)
+	off, ok := s.within(r.sector, n)
 	if !ok || s.opt.ReadOnly {
 		return statusIOErr
 	}
-	for {
-		err := s.writeAll(r.c.Readable(), off, n)
-		if err == nil {
-			break
-		}
-		if !s.again(ctx, "write", err) {
-			return statusIOErr
-		}
+	if err := s.writeAll(r.c.Readable(), off, n); err != nil {
+		return s.refused("write", err, r, s.write)
 	}
-	s.stats.Writes.Add(1)
-	s.stats.WriteBytes.Add(uint64(n))
-	return s.written(q, r)
+	return s.moved(r, n)
 }
 
 // written is the status of a change that is on the disk. A driver which cannot
 // flush takes the answer to mean that it is durable (section 5.2.6.2).
-func (s *session) written(q *virtio.Queue, r *request) byte {
-	if q.Has(featFlush) {
+func (s *session) written(r *request) byte {
+	if r.q.Has(featFlush) {
 		return statusOK
 	}
 	return s.flush(r)
@@ -202,28 +201,34 @@ func (s *session) flush(r *request) byte {
 
 // ranges serves discard and write zeroes. All ranges are looked at before the
 // first one is touched.
-func (s *session) ranges(ctx context.Context, q *virtio.Queue, r *request, op uint32) byte {
+func (s *session) ranges(r *request) byte {
 	var b [maxRanges * rangeLen]byte
 	n := r.c.ReadLen()
 	if s.opt.ReadOnly || n == 0 || n%rangeLen != 0 || n > int64(len(b)) || r.c.ReadFull(b[:n]) != nil {
 		return statusIOErr
 	}
 	for at := b[:n]; len(at) > 0; at = at[rangeLen:] {
-		if st := s.checkRange(op, at); st != statusOK {
+		if st := s.checkRange(r.op, at); st != statusOK {
 			return st
 		}
 	}
-	for at := b[:n]; len(at) > 0; at = at[rangeLen:] {
-		if !s.clear(ctx, op, at) {
-			return statusIOErr
+	return s.clearAll(r, b[:n])
+}
+
+// clearAll punches or zeroes ranges that were checked.
+func (s *session) clearAll(r *request, ranges []byte) byte {
+	for at := ranges; len(at) > 0; at = at[rangeLen:] {
+		if name, err := s.clear(r.op, at); err != nil {
+			rest := bytes.Clone(at)
+			return s.refused(name, err, r, func(r *request) byte { return s.clearAll(r, rest) })
 		}
 	}
-	if op == opDiscard {
+	if r.op == opDiscard {
 		s.stats.Discards.Add(1)
 	} else {
 		s.stats.Zeroes.Add(1)
 	}
-	return s.written(q, r)
+	return s.written(r)
 }
 
 // parseRange is struct virtio_blk_discard_write_zeroes.
@@ -247,25 +252,18 @@ func (s *session) checkRange(op uint32, b []byte) byte {
 	return statusOK
 }
 
-// clear punches or zeroes one checked range, and says whether that worked.
-func (s *session) clear(ctx context.Context, op uint32, b []byte) bool {
+// clear punches or zeroes one range, and says which of them that was.
+func (s *session) clear(op uint32, b []byte) (name string, err error) {
 	sector, sectors, flags := parseRange(b)
 	off, n := int64(sector)*SectorSize, int64(sectors)*SectorSize
-	for n > 0 {
-		var err error
-		name := "discard"
-		if op == opDiscard {
-			err = s.disk.Punch(off, n)
-		} else {
-			name = "write zeroes"
-			err = s.disk.Zero(off, n, flags&flagUnmap != 0)
-		}
-		if err == nil {
-			return true
-		}
-		if !s.again(ctx, name, err) {
-			return false
-		}
+	switch {
+	case op == opDiscard && n > 0:
+		err = s.disk.Punch(off, n)
+	case n > 0:
+		err = s.disk.Zero(off, n, flags&flagUnmap != 0)
 	}
-	return true
+	if op == opDiscard {
+		return "discard", err
+	}
+	return "write zeroes", err
 }

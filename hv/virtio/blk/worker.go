@@ -15,6 +15,9 @@ const (
 	slowRequest = 100 * time.Microsecond
 	// slowFor is how many requests after a slow one are taken to be slow as well.
 	slowFor = 64
+	// copyRate is how many bytes a nanosecond a write to the host's page cache moves at
+	// least. Writes of one file lock each other out, so that help does not help.
+	copyRate = 4
 )
 
 // A lane is one queue and its workers.
@@ -24,17 +27,18 @@ type lane struct {
 	slow atomic.Int32 // so many requests are still expected to be slow
 	idle atomic.Int32 // workers that wait for a notification
 
-	mu sync.Mutex // held by the worker that takes
+	mu    sync.Mutex // held by the worker that takes
+	ahead request    // taken, and no part of the batch before it; its chain is nil for none
 }
 
-// work takes and serves chains until ctx ends (nil) or the guest breaks the queue.
+// work takes and serves requests until ctx ends (nil) or the guest breaks the queue.
 func (l *lane) work(ctx context.Context) error {
+	b := new(batch)
 	for {
-		c, err := l.take()
-		if err != nil {
+		if err := l.take(b); err != nil {
 			return err
 		}
-		if c == nil {
+		if len(b.reqs) == 0 {
 			l.idle.Add(1)
 			select {
 			case <-l.q.Kicked():
@@ -44,33 +48,70 @@ func (l *lane) work(ctx context.Context) error {
 				return nil
 			}
 		}
-		l.serve(ctx, c)
+		l.serve(b)
 		if ctx.Err() != nil {
 			return nil
 		}
 	}
 }
 
-func (l *lane) take() (*virtio.Chain, error) {
+// take fills b with what is next: a request, or several that are one transfer.
+func (l *lane) take(b *batch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c, err := l.q.Take()
-	if c != nil && l.slow.Load() > 0 && l.idle.Load() > 0 {
-		l.q.Watch() // somebody else takes what comes while we are busy
+	b.reset()
+	r, err := l.next()
+	for err == nil && r.c != nil {
+		if !b.add(r) {
+			l.ahead = r
+			break
+		}
+		if l.vec == nil || !b.open() || !l.q.More() {
+			break
+		}
+		r, err = l.next()
 	}
-	return c, err
+	if len(b.reqs) > 0 && l.slow.Load() > 0 && l.idle.Load() > 0 {
+		l.share()
+	}
+	return err
 }
 
-// serve does one chain and keeps count of how long chains take.
-func (l *lane) serve(ctx context.Context, c *virtio.Chain) {
-	start := time.Now()
-	l.do(ctx, l.q, c)
-	if time.Since(start) > slowRequest {
+// next is the next request, whose chain is nil when there is none. The caller holds mu.
+func (l *lane) next() (request, error) {
+	if r := l.ahead; r.c != nil {
+		l.ahead = request{}
+		return r, nil
+	}
+	c, err := l.q.Take()
+	if c == nil || err != nil {
+		return request{}, err
+	}
+	return parse(c, l.q), nil
+}
+
+// share has somebody else take what is there or comes while we are busy. The caller holds mu.
+func (l *lane) share() {
+	if l.ahead.c != nil {
+		l.q.Wake()
+	} else {
+		l.q.Watch()
+	}
+}
+
+// serve does a batch and keeps count of how long that takes.
+func (l *lane) serve(b *batch) {
+	start := time.Since(epoch)
+	l.do(b)
+	if time.Since(epoch)-start > slowRequest+time.Duration(b.written())/copyRate {
 		l.slow.Store(slowFor)
 	} else if n := l.slow.Load(); n > 0 {
 		l.slow.CompareAndSwap(n, n-1)
 	}
 }
+
+// epoch is any moment: times since then cost half of what time.Now does.
+var epoch = time.Now()
 
 // A commit answers flushes, as many as are waiting with one Sync.
 type commit struct {
