@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// enoughSpace is how many bytes the host must have before a disk that waits for space
-	// goes on, and spaceCheck how often it looks. It looks only while it waits.
-	enoughSpace = 1 << 20
+	// enoughSpace is how many bytes the host must have, beside what the guard keeps, before a disk
+	// that waits for space goes on, and spaceCheck how often it looks. It looks only while it waits.
+	enoughSpace = file.DefaultGuard + 1<<20
 	spaceCheck  = time.Second
 )
 
@@ -33,8 +33,8 @@ type disk struct {
 
 	mu      sync.Mutex // guards what follows
 	flush   vmapi.Flush
-	waiting chan struct{} // closed when requests that found no space may try again; nil without any
-	again   chan struct{} // has a token when the owner says that they may
+	waiting bool          // requests are held until there is space
+	again   chan struct{} // has a token when the owner says that they may be tried again
 	closed  bool
 }
 
@@ -49,6 +49,9 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.ConfigureReq) error {
 		if err != nil {
 			f.Close()
 			return refused(err)
+		}
+		if !d.ReadOnly {
+			image.SetGuard(file.DefaultGuard)
 		}
 		disk := &disk{
 			m: m, name: "vd" + string(rune('a'+i)), image: image, readOnly: d.ReadOnly,
@@ -128,26 +131,19 @@ func (d *disk) failed(op string, err error) {
 	d.m.events.addRarely(sayf(vmapi.DiskError, d.name, "the host failed to %s: %v", op, err))
 }
 
-// full is called by a request for which the host has no space. It holds the guest and waits
-// until there may be some.
-func (d *disk) full(ctx context.Context, err error) error {
+// full is told that the device holds requests for which the host has no space.
+func (d *disk) full(err error) {
 	d.mu.Lock()
-	if d.waiting == nil {
-		d.waiting = make(chan struct{})
-		select {
-		case <-d.again: // a token from before
-		default:
-		}
-		d.m.spare.Go(func() { d.awaitSpace(err) })
+	defer d.mu.Unlock()
+	if d.waiting {
+		return
 	}
-	waiting := d.waiting
-	d.mu.Unlock()
+	d.waiting = true
 	select {
-	case <-waiting:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	case <-d.again: // a token from before
+	default:
 	}
+	d.m.spare.Go(func() { d.awaitSpace(err) })
 }
 
 // awaitSpace holds the guest until there is space, the owner says so, or the guest ends.
@@ -158,9 +154,9 @@ func (d *disk) awaitSpace(cause error) {
 	holding := d.m.holds.hold(over, func() { d.m.holds.disks++ }) == nil
 	d.watchSpace(over)
 	d.mu.Lock()
-	close(d.waiting)
-	d.waiting = nil
+	d.waiting = false
 	d.mu.Unlock()
+	d.dev.Retry()
 	d.m.events.add(sayf(vmapi.DiskSpace, d.name, "the requests that waited are tried again"))
 	if holding {
 		d.m.holds.drop(func() { d.m.holds.disks-- })
@@ -268,6 +264,6 @@ func (d *disk) stats() vmapi.DiskStats {
 		Name: d.name, Size: d.image.Size(), ReadOnly: d.readOnly, Flush: d.flush, Queues: d.queues,
 		Reads: s.Reads.Load(), Writes: s.Writes.Load(), Flushes: s.Flushes.Load(), Discards: s.Discards.Load(), Zeroes: s.Zeroes.Load(),
 		ReadBytes: s.ReadBytes.Load(), WriteBytes: s.WriteBytes.Load(), Syncs: s.Syncs.Load(), Errors: s.Errors.Load(),
-		Full: d.waiting != nil,
+		Full: d.waiting,
 	}
 }
