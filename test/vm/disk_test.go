@@ -1,0 +1,191 @@
+package vm_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+// erofs makes an image with one file.
+func erofs(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "greeting"), []byte("from EROFS\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "root.erofs")
+	if out, err := exec.Command("mkfs.erofs", path, root).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.erofs: %v: %s", err, out)
+	}
+	return path
+}
+
+// disk are the counters of one disk.
+func (v *vm) disk(t *testing.T, i int) vmapi.DiskStats {
+	t.Helper()
+	return ask(t, v, vmapi.Stats, &vmapi.StatsReq{}).Disks[i]
+}
+
+func TestDisks(t *testing.T) {
+	v := launch(t)
+	req := v.linux(t)
+	req.CPUs = 4
+	data := image(t, t.TempDir(), 64<<20)
+	req.Disks = []vmapi.Disk{
+		{Image: attach(t, &req.Files, erofs(t), os.O_RDONLY), ReadOnly: true},
+		{Image: attach(t, &req.Files, data, os.O_RDWR), Flush: vmapi.FlushBarrier},
+	}
+	v.boot(t, req)
+	sh := v.up(t)
+
+	t.Run("the root is EROFS and read-only", func(t *testing.T) {
+		if said := sh.do(t, "mount vda erofs greeting"); said != "from EROFS" {
+			t.Errorf("the file says %q", said)
+		}
+		if d := v.disk(t, 0); !d.ReadOnly || d.Writes != 0 || d.Reads == 0 {
+			t.Errorf("vda: %+v", d)
+		}
+	})
+	t.Run("each vCPU has its queue", func(t *testing.T) {
+		if n := sh.do(t, "queues vdb"); n != "4" || v.disk(t, 1).Queues != 4 {
+			t.Errorf("the driver uses %s queues, the device has %d", n, v.disk(t, 1).Queues)
+		}
+	})
+	t.Run("flush policies change while it runs", func(t *testing.T) {
+		if f := v.disk(t, 1).Flush; f != vmapi.FlushBarrier {
+			t.Errorf("the policy is %s, barrier was asked for", f)
+		}
+		for i, policy := range []vmapi.Flush{vmapi.FlushFull, vmapi.FlushHost} {
+			ask(t, v, vmapi.SetFlush, &vmapi.SetFlushReq{Disk: "vdb", Flush: policy})
+			before := v.disk(t, 1)
+			sh.do(t, "fill vdb 16 %d", i)
+			if after := v.disk(t, 1); after.Flush != policy || after.Syncs == before.Syncs {
+				t.Errorf("policy %s: %d host flushes for the guest's", after.Flush, after.Syncs-before.Syncs)
+			}
+		}
+		ask(t, v, vmapi.SetFlush, &vmapi.SetFlushReq{Now: true})
+		refuses(t, v, ipc.BadRequest, vmapi.SetFlush, &vmapi.SetFlushReq{Disk: "vdz", Now: true})
+		refuses(t, v, ipc.BadRequest, vmapi.SetFlush, &vmapi.SetFlushReq{Flush: "never"})
+	})
+	t.Run("a disk grows under the guest", func(t *testing.T) {
+		refuses(t, v, ipc.BadRequest, vmapi.ResizeDisk, &vmapi.ResizeDiskReq{Disk: "vdb", Size: 1 << 20})
+		ask(t, v, vmapi.ResizeDisk, &vmapi.ResizeDiskReq{Disk: "vdb", Size: 96 << 20})
+		until(t, "the guest sees 96 MiB", func() bool { return sh.do(t, "size vdb") == strconv.Itoa(96<<20) })
+	})
+	t.Run("an error of the host is the guest's and an event", func(t *testing.T) {
+		sh.do(t, "fill vdb 16 7")
+		if err := os.Truncate(data, 128<<10); err != nil {
+			t.Fatal(err)
+		}
+		if sh.send(t, "check vdb 16 7"); sh.hear(t) != "error block 2: read /dev/vdb: input/output error" {
+			t.Errorf("reading what is gone: %q", sh.lines.Text())
+		}
+		if e := v.event(t, 0, vmapi.DiskError); e.Device != "vdb" || e.Message == "" {
+			t.Errorf("the event is %+v", e)
+		}
+		if d := v.disk(t, 1); d.Errors == 0 {
+			t.Errorf("vdb: %+v", d)
+		}
+	})
+	t.Run("statistics show where queues stand", func(t *testing.T) {
+		queues := map[string]int{}
+		for _, d := range ask(t, v, vmapi.Stats, &vmapi.StatsReq{}).Devices {
+			for _, q := range d.Queues {
+				if q.Size == 0 || q.Taken != 0 && d.Name != "balloon" {
+					t.Errorf("%s: queue %+v", d.Name, q)
+				}
+			}
+			if d.Driver != "" && d.Driver != "at-work" {
+				t.Errorf("the driver of %s is %s", d.Name, d.Driver)
+			}
+			queues[d.Name] = len(d.Queues)
+		}
+		for name, n := range map[string]int{"vda": 4, "vdb": 4, "hvc": 6, "rng": 1, "vsock": 3, "balloon": 4} {
+			if queues[name] != n {
+				t.Errorf("%s has %d queues at work, want %d", name, queues[name], n)
+			}
+		}
+	})
+}
+
+// tmpfs mounts a file system of so many bytes.
+func tmpfs(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		if os.Getenv("CI") == "" && err == unix.EPERM {
+			t.Skip("only root can make a file system that is full")
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestFullHostDiskPausesTheGuest(t *testing.T) {
+	tests := []struct {
+		name   string
+		resume bool // the owner says when there is space
+	}{{"until the owner resumes it", true}, {"until there is space", false}}
+	v := launch(t)
+	dir := tmpfs(t, "8m")
+	ballast := filepath.Join(dir, "ballast")
+	req := v.linux(t)
+	req.Disks = []vmapi.Disk{{Image: attach(t, &req.Files, image(t, dir, 64<<20), os.O_RDWR)}}
+	v.boot(t, req)
+	sh := v.up(t)
+	var seq uint64
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			sh.send(t, "fill vda 64 %d", i) // 4 MiB, and 2 are left
+			full := v.event(t, seq, vmapi.DiskFull)
+			if full.Device != "vda" {
+				t.Errorf("the event is %+v", full)
+			}
+			v.event(t, full.Seq, vmapi.GuestPaused)
+			s := ask(t, v, vmapi.Stats, &vmapi.StatsReq{})
+			if s.State != vmapi.Paused || !s.Disks[0].Full {
+				t.Errorf("the machine is %s, its disk full: %v", s.State, s.Disks[0].Full)
+			}
+			if tt.resume { // too early: it pauses again
+				ask(t, v, vmapi.Resume, &vmapi.ResumeReq{})
+				full = v.event(t, full.Seq, vmapi.DiskFull)
+				v.event(t, full.Seq, vmapi.GuestPaused)
+			}
+			if err := os.Remove(ballast); err != nil {
+				t.Fatal(err)
+			}
+			if tt.resume {
+				ask(t, v, vmapi.Resume, &vmapi.ResumeReq{})
+			}
+			if said := sh.hear(t); said != "ok " {
+				t.Errorf("the guest's writes: %q", said)
+			}
+			seq = v.event(t, full.Seq, vmapi.GuestResumed).Seq
+			sh.do(t, "check vda 64 %d", i)
+			if d := v.disk(t, 0); d.Errors != 0 || d.Full {
+				t.Errorf("after there was space: %+v", d)
+			}
+			if err := os.Truncate(filepath.Join(dir, "image"), 0); err != nil { // room for the next
+				t.Fatal(err)
+			}
+			if err := os.Truncate(filepath.Join(dir, "image"), 64<<20); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
