@@ -489,7 +489,7 @@ func TestIDRegistersOfferWhatExists(t *testing.T) {
 	for enc, want := range map[hv.SysReg]uint64{
 		arm64.ID_AA64PFR0_EL1:       0x1100000001000011,
 		arm64.ID_AA64DFR0_EL1:       6,
-		arm64.ID_AA64ISAR0_EL1:      0x0021_2120,
+		arm64.ID_AA64ISAR0_EL1:      0x1021_2120,
 		arm64.ID_AA64MMFR0_EL1:      0x0f00_0022,
 		arm64.ID_AA64MMFR1_EL1:      2,
 		arm64.ID_AA64ISAR1_EL1:      0,

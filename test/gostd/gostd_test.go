@@ -30,7 +30,7 @@ func TestGosOwnTestsPassInAGuest(t *testing.T) {
 		}
 		t.Run(g.name, func(t *testing.T) {
 			list := g.suites(t)
-			image := disk(t, list)
+			image := g.disk(t, list)
 			for _, cpus := range []int{1, kit.Rounds(2, 4)} {
 				t.Run(fmt.Sprintf("%d vCPUs", cpus), func(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), g.limit)

@@ -82,17 +82,20 @@ func (g group) suites(t *testing.T) []suite {
 
 func forGuest() []string { return append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0") }
 
-// disk makes an image with a piece of GOROOT: the suites' sources, test data and
+// disk makes an image with a piece of GOROOT: sources and test data, the suites'
 // test binaries, and a list of what to run.
-func disk(t *testing.T, list []suite) string {
+func (g group) disk(t *testing.T, list []suite) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "goroot")
+	if g.soak { // some tests read what others have
+		copyDirs(t, root, sources(t)...)
+	}
 	var lines strings.Builder
 	for _, s := range list {
 		place(t, root, s)
 		lines.WriteString(s.pkg + " " + s.args() + "\n")
 	}
-	copyDirs(t, root, "lib/time", "src/go/printer", "src/go/parser", "src/internal/trace/testdata")
+	copyDirs(t, root, "lib/time")
 	if err := os.WriteFile(filepath.Join(root, "list"), []byte(lines.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +104,21 @@ func disk(t *testing.T, list []suite) string {
 		t.Fatalf("cannot make the disk: mkfs.erofs: %v\n%s", err, out)
 	}
 	return image
+}
+
+// sources are the directories of GOROOT/src, but for that of the commands.
+func sources(t *testing.T) (dirs []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(runtime.GOROOT(), "src"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != "cmd" {
+			dirs = append(dirs, filepath.Join("src", e.Name()))
+		}
+	}
+	return dirs
 }
 
 // place puts a suite below root as it lies below GOROOT, with its test binary.

@@ -102,22 +102,22 @@ func classOf(s string, isName bool) string {
 }
 
 // absent are the extensions that the engine does not offer, by mnemonic or
-// operand as objdump writes them. What has none of these is Armv8.0, LSE or
-// SHA-512 and must decode.
+// operand as objdump writes them. What has none of these is Armv8.0, LSE, RDM
+// or SHA-512 and must decode.
 var absent = regexp.MustCompile(strings.Join([]string{
 	`\b[pz]\d+[./]`, `^(ptrue|pfalse|cnt[bhwd]|inc[bhwd]|dec[bhwd]|s?q(inc|dec)|uq(inc|dec)|rdvl|addvl|addpl|while|smstart|smstop|zero\b|rdffr|wrffr|setffr)`, // SVE, SME
 	`\bza\d*`, `\bzt0`, `^(ldr|str)\s+[pz]\d`,
 	`^f\S+\s+.*([hH]\d+|\.[48]h)`, `^[su]cvtf\s+(h|v\d+\.[48]h)`, `^f\S+\s.*#.*\.[48]h`, // FP16
 	`^(pac|aut|xpac|bra|blra|reta|ereta|ldra)`, `^(irg|gmi|subp|stg|stz|st2g|stz2g|ldg|addg|subg|cmpp)`,
-	`^(sqrdml|[us]dot|usdot|sudot|[us]mmla|usmmla|bf|fcmla|fcadd|fmlal|fmlsl|fjcvtzs|frint(32|64))`,
+	`^([us]dot|usdot|sudot|[us]mmla|usmmla|bf|fcmla|fcadd|fmlal|fmlsl|fjcvtzs|frint(32|64))`,
 	`^(eor3|bcax|rax1|xar|sm3|sm4)`, `^(ldap|stlur|ldlar|stllr)`, `^(cfinv|rmif|setf|axflag|xaflag|sb$|bti|ssbb|pssbb|esb|psb|tsb|csdb|dgh|wfet|wfit|chkfeat|clrbhb|stshh)`,
 	`^(ld64b|st64b|cpy|set[pme]|rcw|ldclrp|ldsetp|swpp|ldiapp|stilp|mops|abs|ctz|cnt\s+[wx]|smax|smin|umax|umin)`,
 	`^bc\.|^set[gmept]+n?\b|^set[gmept]+\s|^setg?[empt]+t?n?\s|^adds[vp]l|^(msr|mrs)\s.*s0_`, // HBC, MOPS, SME, no register
 	`^(tcommit|tstart|tcancel|ttest|cfp|cpp|dvp|cosp|sysp|mrrs|msrr|sysl|dcps|drps|hlt|udf)`,
 }, "|"))
 
-// The decoder and two disassemblers agree: what either knows of Armv8.0, LSE
-// and SHA-512 decodes, to the same class of instruction; what neither knows
+// The decoder and two disassemblers agree: what either knows of Armv8.0, LSE,
+// RDM and SHA-512 decodes, to the same class of instruction; what neither knows
 // does not.
 func TestDecoderAgreesWithDisassemblers(t *testing.T) {
 	chunk, chunks := 100_000, 1

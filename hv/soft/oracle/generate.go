@@ -109,7 +109,7 @@ var classes = []class{
 	{name: "simd-copy", value: 0x0e000400, mask: 0x9fe08400},
 	{name: "simd-immediate", value: 0x0f000400, mask: 0x9ff80c00},
 	{name: "simd-shift-imm", value: 0x0f000400, mask: 0x9f800400},
-	{name: "simd-indexed", value: 0x0f000000, mask: 0x9f000400},
+	{name: "simd-indexed", value: 0x0f000000, mask: 0x9f000400, fix: noRDM},
 	{name: "simd-table", value: 0x0e000000, mask: 0xbfe08c00},
 	{name: "simd-permute", value: 0x0e000800, mask: 0xbf208c00},
 	{name: "simd-extract", value: 0x2e000000, mask: 0xbfe08400},
@@ -120,8 +120,8 @@ var classes = []class{
 	{name: "scalar-pairwise", value: 0x5e300800, mask: 0xdf3e0c00},
 	{name: "scalar-copy", value: 0x5e000400, mask: 0xdfe08400},
 	{name: "scalar-shift-imm", value: 0x5f000400, mask: 0xdf800400},
-	{name: "scalar-indexed", value: 0x5f000000, mask: 0xdf000400},
-	{name: "simd-any", value: 0x0e000000, mask: 0x8e000000},
+	{name: "scalar-indexed", value: 0x5f000000, mask: 0xdf000400, fix: noRDM},
+	{name: "simd-any", value: 0x0e000000, mask: 0x8e000000, fix: noRDM},
 	// Crypto.
 	{name: "aes", value: 0x4e284800, mask: 0xffffcc00},
 	{name: "pmull", value: 0x0e20e000, mask: 0xbf20fc00},
@@ -129,6 +129,11 @@ var classes = []class{
 	{name: "sha-two", value: 0x5e280800, mask: 0xffffcc00},
 	{name: "sha512-three", value: 0xce608000, mask: 0xffe0f000, fix: noRAX1, cpu: MaxCPU},
 	{name: "sha512-two", value: 0xcec08000, mask: 0xfffffc00, cpu: MaxCPU},
+	// FEAT_RDM.
+	{name: "rdm", value: 0x2e008400, mask: 0xbf20f400, cpu: LSECPU},
+	{name: "rdm-indexed", value: 0x2f00d000, mask: 0xbf00d400, cpu: LSECPU},
+	{name: "rdm-scalar", value: 0x7e008400, mask: 0xff20f400, cpu: LSECPU},
+	{name: "rdm-scalar-indexed", value: 0x7f00d000, mask: 0xff00d400, cpu: LSECPU},
 	// FEAT_LSE.
 	{name: "lse", value: 0x38200000, mask: 0x3f200c00, fix: atomic, cpu: LSECPU},
 	{name: "lse-cas", value: 0x08a07c00, mask: 0x3fa07c00, fix: exclusive, cpu: LSECPU},
@@ -274,6 +279,15 @@ func atomic(r *rand.Rand, w uint32, at int) uint32 {
 func noRAX1(_ *rand.Rand, w uint32, _ int) uint32 {
 	if w>>10&3 == 3 {
 		return w &^ (1 << 10)
+	}
+	return w
+}
+
+// noRDM takes from SQRDMLAH and SQRDMLSH, which BaseCPU has not, the bit that tells
+// them from others.
+func noRDM(_ *rand.Rand, w uint32, _ int) uint32 {
+	if w&0xaf20f400 == 0x2e008400 || w&0xaf00d400 == 0x2f00d000 {
+		return w &^ (1 << 29)
 	}
 	return w
 }

@@ -14,7 +14,7 @@
 // QEMU's CPU model per vector is Vector.CPU: what that model offers and the
 // engine does not would be a difference, so most vectors run on cortex-a72
 // (Armv8.0 with CRC32, AES, SHA-1 and SHA-256) where all else is undefined on
-// both sides, atomics (FEAT_LSE) on neoverse-n1 and SHA-512 on max. Known
+// both sides, atomics (FEAT_LSE) and FEAT_RDM on neoverse-n1 and SHA-512 on max. Known
 // deviations of QEMU are in deviation.go.
 package oracle
 

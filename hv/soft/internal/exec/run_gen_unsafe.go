@@ -6038,6 +6038,10 @@ func (c *Core) runSIMD(i *isa.Op) {
 		c.FPSR |= simd.Sqdmulh(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
 	case isa.OpVSQRDMULH:
 		c.FPSR |= simd.Sqrdmulh(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQRDMLAH:
+		c.FPSR |= simd.Sqrdmlah(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
+	case isa.OpVSQRDMLSH:
+		c.FPSR |= simd.Sqrdmlsh(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
 	case isa.OpVSQDMULL:
 		c.FPSR |= simd.Sqdmull(&c.V[i.Rd], &c.V[i.Rn], &c.V[i.Rm], simd.Shape(i.Sh))
 	case isa.OpVSQDMLAL:
@@ -6088,6 +6092,14 @@ func (c *Core) runSIMD(i *isa.Op) {
 		var e simd.Vec
 		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
 		c.FPSR |= simd.Sqrdmulh(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSQRDMLAHElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		c.FPSR |= simd.Sqrdmlah(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
+	case isa.OpVSQRDMLSHElem:
+		var e simd.Vec
+		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))
+		c.FPSR |= simd.Sqrdmlsh(&c.V[i.Rd], &c.V[i.Rn], &e, simd.Shape(i.Sh))
 	case isa.OpVSQDMULLElem:
 		var e simd.Vec
 		simd.Dup(&e, &c.V[i.Rm], simd.Shape(i.Sh)&3|simd.Full, uint(i.Cond))

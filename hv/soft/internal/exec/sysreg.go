@@ -108,7 +108,7 @@ var idValues = map[uint8]uint64{
 	cpu.SysMIDR:  0x000f_0510, // implementer 0, reserved for software: in no errata table
 	cpu.SysPFR0:  0x11 | 1<<24 | 1<<56 | 1<<60,
 	cpu.SysDFR0:  6,
-	cpu.SysISAR0: 2<<4 | 1<<8 | 2<<12 | 1<<16 | 2<<20,
+	cpu.SysISAR0: 2<<4 | 1<<8 | 2<<12 | 1<<16 | 2<<20 | 1<<28,
 	cpu.SysMMFR0: 2 | 2<<4 | 0xf<<24,
 	cpu.SysMMFR1: 2,
 	cpu.SysCTR:   1<<31 | 1<<28 | 4<<24 | 4<<20 | 4<<16 | 3<<14 | 4, // IDC, PIPT, 64-byte lines

@@ -80,6 +80,7 @@ var simdClasses = []struct {
 	{0x8f200400, 0x0e200400, threeSame},
 	{0x9ff80400, 0x0f000400, modifiedImmediate},
 	{0x8fe08400, 0x0e000400, copyElement},
+	{0x8f208400, 0x0e008400, threeSameExtra},
 	{0x8f3e0c00, 0x0e200800, twoRegisters},
 	{0x9f3e0c00, 0x0e300800, acrossLanes},
 	{0xdf3e0c00, 0x5e300800, scalarPair},
@@ -160,6 +161,14 @@ var floatSame = [4][8]entry{{
 	{OpVFCMGT, floating}, {OpVFACGT, floating}, {OpVFMINP, vSD}, {},
 }}
 
+// threeSameExtra: an opcode in bits 14:11 and U in bit 29. It has extensions to
+// Armv8.0, of which FEAT_RDM is here.
+func threeSameExtra(w uint32) (Op, bool) {
+	return extra[bits(w, 29, 29)][bits(w, 14, 11)].op(w, sized(w))
+}
+
+var extra = [2][16]entry{1: {{OpVSQRDMLAH, vHS | sHS}, {OpVSQRDMLSH, vHS | sHS}}}
+
 // threeDifferent: an opcode in bits 15:12 and U in bit 29.
 func threeDifferent(w uint32) (Op, bool) {
 	return different[bits(w, 29, 29)][bits(w, 15, 12)].op(w, sized(w))
@@ -212,6 +221,7 @@ var elements = [2][16]entry{{
 }, {
 	0x0: {OpVMLAElem, vHS}, 0x2: {OpVUMLALElem, vHS}, 0x4: {OpVMLSElem, vHS}, 0x6: {OpVUMLSLElem, vHS},
 	0x9: {OpVFMULXElem, floating}, 0xa: {OpVUMULLElem, vHS},
+	0xd: {OpVSQRDMLAHElem, vHS | sHS}, 0xf: {OpVSQRDMLSHElem, vHS | sHS},
 }}
 
 // twoRegisters: an opcode in bits 16:12 and U in bit 29; those of floating

@@ -59,9 +59,9 @@ func objdump(t *testing.T, words []uint32) []string {
 }
 
 // notOffered matches what belongs to extensions that the ID registers do not
-// announce: FEAT_RDM, DotProd, FCMA, FHM, FRINTTS, BF16, I8MM, SHA3, SM3,
+// announce: DotProd, FCMA, FHM, FRINTTS, BF16, I8MM, SHA3, SM3,
 // SM4, FP16.
-var notOffered = regexp.MustCompile(`^(sqrdml[as]h|[us]+dot|fcmla|fcadd|fml[as]l2?|frint(32|64)[xz]|bf[a-z0-9]*|[us]+mmla|eor3|bcax|rax1|xar|sm[34]\S*) ` +
+var notOffered = regexp.MustCompile(`^([us]+dot|fcmla|fcadd|fml[as]l2?|frint(32|64)[xz]|bf[a-z0-9]*|[us]+mmla|eor3|bcax|rax1|xar|sm[34]\S*) ` +
 	`|^(f|scvtf|ucvtf)\S* .*(\bh[0-9]|\.[48]?h\b|\.2h\b)`)
 
 // converts are the FP16 instructions that Armv8.0 has.

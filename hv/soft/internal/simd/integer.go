@@ -153,6 +153,29 @@ func mulHigh(d, n, m *Vec, s Shape, round int64) uint32 {
 	return qc(sat)
 }
 
+// Sqrdmlah adds the rounded high half of twice the product to d, Sqrdmlsh subtracts
+// the product before it rounds (FEAT_RDM).
+func Sqrdmlah(d, n, m *Vec, s Shape) uint32 { return accumulateHigh(d, n, m, s, 1) }
+func Sqrdmlsh(d, n, m *Vec, s Shape) uint32 { return accumulateHigh(d, n, m, s, -1) }
+
+// accumulateHigh rounds and saturates once, at the end. All is halved, so that
+// 64 bits hold the sum.
+func accumulateHigh(d, n, m *Vec, s Shape, sign int64) uint32 {
+	r, sat := Vec{}, uint64(0)
+	size, bits := s.size(), 8<<s.size()
+	top := int64(1)<<(bits-1) - 1
+	for i := range s.count() {
+		sum := d.signed(size, i)<<(bits-1) + sign*n.signed(size, i)*m.signed(size, i) + 1<<(bits-2)
+		h := sum >> (bits - 1)
+		if clamped := max(min(h, top), -top-1); clamped != h {
+			h, sat = clamped, 1
+		}
+		r.SetLane(size, i, uint64(h))
+	}
+	*d = r
+	return qc(sat)
+}
+
 // Urecpe estimates 1/n and Ursqrte 1/sqrt(n) of fractions below 1; elements
 // are words.
 func Urecpe(d, n *Vec, s Shape)  { words32(d, n, s, float.RecipEstimateU32) }

@@ -55,9 +55,9 @@ func (t *Table) simdInteger() {
 		"Sshl Ushl Srshl Urshl", "", three)
 	t.each("Saddl Uaddl Ssubl Usubl Sabdl Uabdl Sabal Uabal Smull Umull Smlal Umlal Smlsl Umlsl "+
 		"Saddw Uaddw Ssubw Usubw Addhn Subhn Raddhn Rsubhn Pmull", "", three)
-	t.each("Sqadd Sqsub Uqadd Uqsub Sqshl Uqshl Sqrshl Uqrshl Sqdmulh Sqrdmulh Sqdmull Sqdmlal Sqdmlsl", "", orFPSR+three)
+	t.each("Sqadd Sqsub Uqadd Uqsub Sqshl Uqshl Sqrshl Uqrshl Sqdmulh Sqrdmulh Sqrdmlah Sqrdmlsh Sqdmull Sqdmlal Sqdmlsl", "", orFPSR+three)
 	t.each("Mul Mla Mls Smull Umull Smlal Umlal Smlsl Umlsl", "Elem", element(three))
-	t.each("Sqdmulh Sqrdmulh Sqdmull Sqdmlal Sqdmlsl", "Elem", element(orFPSR+three))
+	t.each("Sqdmulh Sqrdmulh Sqrdmlah Sqrdmlsh Sqdmull Sqdmlal Sqdmlsl", "Elem", element(orFPSR+three))
 
 	t.each("Not Abs Neg Clz Cls Cnt Rbit Rev16 Rev32 Rev64 CmgtZero CmgeZero CmeqZero CmleZero CmltZero "+
 		"Saddlp Uaddlp Sadalp Uadalp Xtn Shll Urecpe Ursqrte", "", two)
