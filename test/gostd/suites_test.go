@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
 // A group of packages is tested in one guest after the other. Patterns are go
@@ -99,11 +101,7 @@ func (g group) disk(t *testing.T, list []suite) string {
 	if err := os.WriteFile(filepath.Join(root, "list"), []byte(lines.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	image := root + ".erofs"
-	if out, err := exec.Command("mkfs.erofs", "--quiet", image, root).CombinedOutput(); err != nil {
-		t.Fatalf("cannot make the disk: mkfs.erofs: %v\n%s", err, out)
-	}
-	return image
+	return kit.Erofs(t, root)
 }
 
 // sources are the directories of GOROOT/src, but for that of the commands.

@@ -82,6 +82,16 @@ func Initrd(t *testing.T) string {
 	return filepath.Join(dir, "initrd")
 }
 
+// Erofs is a disk image with what is in root, for as long as the test runs.
+func Erofs(t *testing.T, root string) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "root.erofs")
+	if out, err := exec.Command("mkfs.erofs", "--quiet", image, root).CombinedOutput(); err != nil {
+		t.Fatalf("cannot make a disk: mkfs.erofs: %v; install erofs-utils\n%s", err, out)
+	}
+	return image
+}
+
 // Rounds is how often a storm is repeated: few in make test, many in make soak,
 // which sets ARCBOX_SOAK.
 func Rounds(few, many int) int {

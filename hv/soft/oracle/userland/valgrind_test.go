@@ -1,244 +1,24 @@
 package userland_test
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/bzip2"
-	"crypto/sha256"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/arcboxlabs/arcbox-go/hv/soft"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/oracle/userland"
+	"github.com/arcboxlabs/arcbox-go/test/valgrind"
 )
-
-// The tests of valgrind for arm64 print what instructions do to edge values and
-// random ones, and come with what they should print. They are built from
-// Debian's source package, which is kept in the asset cache.
-var valgrindTests = []struct {
-	name   string
-	flags  []string
-	expect string   // the file of expected output, if it is not name's
-	known  []string // differences that are not ours, as regular expressions of our lines
-}{
-	{name: "integer", flags: []string{"-O0", "-DTEST_BFM=0", "-march=armv8-a"}},
-	{name: "memory", flags: []string{"-O0", "-march=armv8-a+crypto"}, known: []string{
-		// The results of post-indexed forms are xored with addresses, which the
-		// linker chose in another way where the expected file was made.
-		`v17\.d\[[01]\] \(xor, xfer vecreg #1\)$`,
-	}},
-	{name: "fp_and_simd", flags: []string{"-O0", "-march=armv8-a+crypto"}, known: []string{
-		// valgrind multiplies and subtracts in two roundings here.
-		`^fmls v2\.2s, v11\.2s, v29\.s\[3\] .*176be12541aeda7c `,
-		// valgrind does not round denormal results and overflows to odd.
-		`^fcvtxn `, `^fcvtxn2 `,
-	}},
-	{name: "atomics_v81", flags: []string{"-O0", "-march=armv8.1-a"}},
-	{name: "crc32", flags: []string{"-O0", "-march=armv8-a+crc"}},
-	{name: "cvtf_imm", flags: []string{"-O0", "-march=armv8-a"}},
-	{name: "fmadd_sub", flags: []string{"-O0", "-march=armv8-a"}},
-	{name: "ldxp_stxp", flags: []string{"-O0", "-march=armv8-a"}, expect: "ldxp_stxp_basisimpl"},
-}
 
 func TestValgrindsTestsPrintWhatTheyShould(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds programs from a source package")
 	}
-	dir := valgrindSource(t)
-	for _, tt := range valgrindTests {
-		t.Run(tt.name, func(t *testing.T) {
-			here := filepath.Join(dir, "none/tests/arm64")
-			program := compileOnce(t, filepath.Join(here, tt.name+".c"), append(tt.flags, "-w", "-I", dir, "-I", here)...)
-			r, err := userland.Run(soft.New(), program, tt.name)
+	for _, p := range valgrind.Programs(t) {
+		t.Run(p.Name, func(t *testing.T) {
+			r, err := userland.Run(soft.New(), p.File, p.Name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if tt.expect == "" {
-				tt.expect = tt.name
-			}
-			want, err := os.ReadFile(filepath.Join(here, tt.expect+".stdout.exp"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			compareLines(t, r.Output, want, tt.known)
+			p.Judge(t, r.Output)
 		})
-	}
-}
-
-// compareLines reports the first lines that differ and are not known to.
-func compareLines(t *testing.T, got, want []byte, known []string) {
-	t.Helper()
-	g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
-	if len(g) != len(w) {
-		t.Errorf("%d lines, want %d", len(g), len(w))
-	}
-	bad := 0
-	for i := range min(len(g), len(w)) {
-		if g[i] == w[i] || matchesAny(g[i], known) {
-			continue
-		}
-		if bad++; bad <= 5 {
-			t.Errorf("line %d:\n got %s\nwant %s", i+1, g[i], w[i])
-		}
-	}
-	if bad > 5 {
-		t.Errorf("%d lines differ", bad)
-	}
-}
-
-func matchesAny(line string, patterns []string) bool {
-	for _, p := range patterns {
-		if regexp.MustCompile(p).MatchString(line) {
-			return true
-		}
-	}
-	return false
-}
-
-// valgrindSource is a directory with valgrind's tests for arm64, from the asset
-// cache or from the package that the system's own archives have.
-func valgrindSource(t *testing.T) string {
-	t.Helper()
-	need(t, compiler, "gcc-aarch64-linux-gnu libc6-dev-arm64-cross")
-	dir := filepath.Join(suites(), "valgrind")
-	if _, err := os.Stat(dir); err == nil {
-		return dir
-	}
-	tmp, err := os.MkdirTemp(mkdir(t, filepath.Dir(dir)), "valgrind-")
-	if err != nil {
-		t.Skipf("no place for valgrind's source: %v", err)
-	}
-	defer os.RemoveAll(tmp)
-	if err = fetchSource(tmp, "valgrind"); err == nil {
-		err = unpackTests(tmp)
-	}
-	if err != nil && os.Getenv("CI") == "" {
-		t.Skipf("no source of valgrind: %v", err)
-	}
-	if err == nil {
-		err = os.Rename(filepath.Join(tmp, "tests"), dir)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// suites is where sources and built programs stay from one run to the next.
-func suites() string {
-	if cache := os.Getenv("ARCBOX_ASSETS"); cache != "" {
-		return filepath.Join(cache, "suites")
-	}
-	return "/var/cache/arcbox/suites"
-}
-
-// compileOnce is compile, but keeps the program: these take the compiler a
-// minute in all. Its name has a digest of the source and the flags.
-func compileOnce(t *testing.T, file string, flags ...string) []byte {
-	t.Helper()
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(fmt.Appendf(source, "%q", flags))
-	kept := filepath.Join(suites(), fmt.Sprintf("%s-%x", strings.TrimSuffix(filepath.Base(file), ".c"), sum[:8]))
-	if b, err := os.ReadFile(kept); err == nil {
-		return b
-	}
-	b := compile(t, file, flags...)
-	if err := os.WriteFile(kept+".new", b, 0o755); err != nil {
-		t.Logf("cannot keep the program: %v", err)
-	} else if err := os.Rename(kept+".new", kept); err != nil {
-		t.Logf("cannot keep the program: %v", err)
-	}
-	return b
-}
-
-func mkdir(t *testing.T, dir string) string {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Skipf("no asset cache: %v", err)
-	}
-	return dir
-}
-
-// fetchSource has apt download a source package to dir. Its state is private,
-// and its lists are the system's with sources in place of binaries.
-func fetchSource(dir, pkg string) error {
-	for _, d := range []string{"parts", "lists/partial", "cache/archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return err
-		}
-	}
-	lists, err := filepath.Glob("/etc/apt/sources.list.d/*.sources")
-	if err != nil {
-		return err
-	}
-	for i, name := range append(lists, "/etc/apt/sources.list") {
-		b, err := os.ReadFile(name)
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		b = regexp.MustCompile(`(?m)^(Types: *|)deb\b`).ReplaceAll(b, []byte("${1}deb-src"))
-		if err := os.WriteFile(filepath.Join(dir, "parts", fmt.Sprint(i)+filepath.Ext(name)), b, 0o644); err != nil {
-			return err
-		}
-	}
-	apt := func(args ...string) error {
-		cmd := exec.Command("apt-get", append([]string{"-q",
-			"-o", "Dir::Etc::sourcelist=-", "-o", "Dir::Etc::sourceparts=" + dir + "/parts",
-			"-o", "Dir::State::lists=" + dir + "/lists", "-o", "Dir::Cache=" + dir + "/cache",
-		}, args...)...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
-		}
-		return nil
-	}
-	return errors.Join(apt("update"), apt("source", "--download-only", pkg))
-}
-
-// unpackTests takes what the tests need out of dir's archive to dir/tests.
-func unpackTests(dir string) error {
-	archives, err := filepath.Glob(filepath.Join(dir, "valgrind_*.orig.tar.bz2"))
-	if err != nil || len(archives) != 1 {
-		return fmt.Errorf("the package has %d archives, want one: %v", len(archives), err)
-	}
-	b, err := os.ReadFile(archives[0])
-	if err != nil {
-		return err
-	}
-	wanted := regexp.MustCompile(`^[^/]+/((?:none/tests/arm64|tests)/[a-z0-9_]+\.(?:c|h|stdout\.exp))$`)
-	out := filepath.Join(dir, "tests")
-	for r := tar.NewReader(bzip2.NewReader(bytes.NewReader(b))); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			return os.WriteFile(filepath.Join(out, "config.h"), nil, 0o644)
-		} else if err != nil {
-			return err
-		}
-		m := wanted.FindStringSubmatch(h.Name)
-		if m == nil {
-			continue
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			return err
-		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(out, m[1])), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(out, m[1]), text, 0o644); err != nil {
-			return err
-		}
 	}
 }
