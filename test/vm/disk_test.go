@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
@@ -139,7 +140,7 @@ func TestFullHostDiskPausesTheGuest(t *testing.T) {
 		resume bool // the owner says when there is space
 	}{{"until the owner resumes it", true}, {"until there is space", false}}
 	v := launch(t)
-	dir := tmpfs(t, "8m")
+	dir := tmpfs(t, strconv.Itoa(file.DefaultGuard+18<<20)) // beside what is kept for the host
 	ballast := filepath.Join(dir, "ballast")
 	req := v.linux(t)
 	req.Disks = []vmapi.Disk{{Image: attach(t, &req.Files, image(t, dir, 64<<20), os.O_RDWR)}}
@@ -148,10 +149,10 @@ func TestFullHostDiskPausesTheGuest(t *testing.T) {
 	var seq uint64
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
+			if err := os.WriteFile(ballast, make([]byte, 20<<20), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			sh.send(t, "fill vda 64 %d", i) // 4 MiB, and 2 are left
+			sh.send(t, "fill vda 64 %d", i) // there is no room for one byte
 			full := v.event(t, seq, vmapi.DiskFull)
 			if full.Device != "vda" {
 				t.Errorf("the event is %+v", full)
