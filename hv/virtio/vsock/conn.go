@@ -22,10 +22,12 @@ const (
 	oweCredit   = 1 << 4
 )
 
-// A Conn is a stream to a program in the guest. It is a net.Conn with CloseWrite.
+// A Conn is a stream to a program in the guest, or carries messages to it and from it. It is
+// a net.Conn with CloseWrite.
 type Conn struct {
-	d   *Device
-	key pair
+	d    *Device
+	key  pair
+	kind uint16 // typeStream or typePacket
 
 	reading sync.Mutex // held by the one Read; comes before Device.mu
 	writing sync.Mutex // held by the one Write; comes before Device.mu
@@ -40,6 +42,9 @@ type Conn struct {
 	wantShut  uint32 // flags to say once all data has gone
 	guestShut uint32 // what the guest will not do any more
 	in, out   pipe
+	inEnds    []uint64    // positions in in at which messages end; none in a stream
+	outEnds   []uint64    // the same of out
+	ends      bool        // a message ends with what receive was last told of
 	inClosed  bool        // nobody will read in: data is counted and dropped
 	readable  sync.Cond   // in, or an end of it
 	writable  sync.Cond   // out, or an end of it; also open
@@ -54,8 +59,8 @@ type Conn struct {
 }
 
 // newConn remembers a connection. The caller holds mu.
-func (d *Device) newConn(key pair) *Conn {
-	c := &Conn{d: d, key: key}
+func (d *Device) newConn(kind uint16, key pair) *Conn {
+	c := &Conn{d: d, key: key, kind: kind}
 	c.readable.L, c.writable.L = &d.mu, &d.mu
 	d.conns[key] = c
 	return c
@@ -65,7 +70,11 @@ func (d *Device) newConn(key pair) *Conn {
 // for ctx. Errors: ErrNoDriver, ErrTooMany, syscall.ECONNREFUSED when nobody listens
 // there, ctx's.
 func (d *Device) Connect(ctx context.Context, port uint32) (*Conn, error) {
-	c, err := d.dial(port)
+	return d.connect(ctx, typeStream, port)
+}
+
+func (d *Device) connect(ctx context.Context, kind uint16, port uint32) (*Conn, error) {
+	c, err := d.dial(kind, port)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: "vsock", Addr: Addr{d.cid, port}, Err: err}
 	}
@@ -96,7 +105,7 @@ func (d *Device) Connect(ctx context.Context, port uint32) (*Conn, error) {
 }
 
 // dial makes a connection that owes a request.
-func (d *Device) dial(port uint32) (*Conn, error) {
+func (d *Device) dial(kind uint16, port uint32) (*Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -104,6 +113,8 @@ func (d *Device) dial(port uint32) (*Conn, error) {
 		return nil, net.ErrClosed
 	case d.rx == nil:
 		return nil, ErrNoDriver
+	case !d.knows(kind):
+		return nil, ErrNoPackets
 	case len(d.conns) >= maxConns:
 		return nil, ErrTooMany
 	}
@@ -116,7 +127,7 @@ func (d *Device) dial(port uint32) (*Conn, error) {
 	if d.nextPort = key.host + 1; d.nextPort < firstPort || d.nextPort == 1<<32-1 { // VMADDR_PORT_ANY
 		d.nextPort = firstPort
 	}
-	c := d.newConn(key)
+	c := d.newConn(kind, key)
 	c.owe(oweRequest)
 	return c, nil
 }
@@ -195,7 +206,7 @@ func (c *Conn) admit(h header) int {
 		c.in.head += uint64(h.size)
 		c.in.tail += uint64(h.size)
 		return 0
-	case !c.open || c.guestShut&noSend != 0 || int64(h.size) > int64(c.in.free()):
+	case !c.open || c.guestShut&noSend != 0 || int64(h.size) > int64(c.window()-c.in.len()) || !c.admitEnd(h):
 		c.abort(syscall.ECONNRESET)
 		return 0
 	}
@@ -219,15 +230,17 @@ func (c *Conn) receive(ch *virtio.Chain, n int) {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
 	c.in.tail = at
-	c.readable.Broadcast()
+	if c.kind == typeStream || c.endAt(at) {
+		c.readable.Broadcast()
+	}
 }
 
 // next is the packet that c sends next, with at most most bytes of data. It has no op
 // when there is nothing to send after all. The caller holds mu.
 func (c *Conn) next(most int) (h header, n int) {
 	h = header{
-		srcCID: HostCID, dstCID: c.d.cid, srcPort: c.key.host, dstPort: c.key.guest, kind: typeStream,
-		bufAlloc: window, fwdCnt: uint32(c.in.head),
+		srcCID: HostCID, dstCID: c.d.cid, srcPort: c.key.host, dstPort: c.key.guest, kind: c.kind,
+		bufAlloc: uint32(c.window()), fwdCnt: uint32(c.in.head),
 	}
 	take := func(what uint, op uint16) bool {
 		if c.owes&what == 0 {
@@ -246,6 +259,7 @@ func (c *Conn) next(most int) (h header, n int) {
 		return h, 0
 	}
 	if n = min(c.out.len(), c.room(), most); n > 0 && c.open {
+		n, h.flags = c.cut(n)
 		h.op, h.size = opData, uint32(n)
 		return h, n
 	}
@@ -263,6 +277,9 @@ func (c *Conn) sent(h header, n int) {
 	if n > 0 {
 		c.owes &^= oweCredit // data says the same
 		c.out.head += uint64(n)
+		if h.kind == typePacket && h.flags&endOfMessage != 0 {
+			c.outEnds = c.outEnds[1:]
+		}
 		c.writable.Broadcast()
 	}
 	if c.busy() {
@@ -328,20 +345,31 @@ func (c *Conn) Read(p []byte) (int, error) {
 	if err != nil || len(p) == 0 {
 		return 0, err
 	}
-	n = min(n, len(p))
-	for left := p[:n]; len(left) > 0; {
-		b := c.in.data(at, len(left))
-		copy(left, b)
-		c.in.drop(at, len(b))
-		at += uint64(len(b))
-		left = left[len(b):]
+	if c.kind == typePacket {
+		return c.readMessage(p, n, at)
 	}
+	n = min(n, len(p))
+	c.takeOut(p[:n], at)
 	c.consumed(n)
 	return n, nil
 }
 
+// takeOut copies what is at position at, and frees its memory.
+func (c *Conn) takeOut(p []byte, at uint64) {
+	for len(p) > 0 {
+		b := c.in.data(at, len(p))
+		copy(p, b)
+		c.in.drop(at, len(b))
+		at += uint64(len(b))
+		p = p[len(b):]
+	}
+}
+
 // WriteTo implements io.WriterTo: data goes to w straight from where it was received.
 func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
+	if c.kind == typePacket {
+		return copyMessages(w, c)
+	}
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	for {
@@ -363,8 +391,8 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-// awaitData waits until there are n bytes to read at position at. The caller holds
-// reading.
+// awaitData waits until there are n bytes to read at position at: all that is there, or one
+// message. The caller holds reading.
 func (c *Conn) awaitData() (n int, at uint64, err error) {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
@@ -372,8 +400,10 @@ func (c *Conn) awaitData() (n int, at uint64, err error) {
 		switch {
 		case c.inClosed:
 			return 0, 0, c.opError("read", net.ErrClosed)
-		case c.in.len() > 0:
+		case c.kind == typeStream && c.in.len() > 0:
 			return c.in.len(), c.in.head, nil
+		case len(c.inEnds) > 0:
+			return int(c.inEnds[0] - c.in.head), c.in.head, nil
 		case c.guestShut&noSend != 0:
 			return 0, 0, io.EOF
 		case c.gone:
@@ -390,7 +420,13 @@ func (c *Conn) awaitData() (n int, at uint64, err error) {
 func (c *Conn) consumed(n int) {
 	c.d.mu.Lock()
 	c.in.head += uint64(n)
-	tell := uint32(c.in.head)-c.told >= window/2 && c.guestShut&noSend == 0
+	if c.kind == typePacket {
+		c.inEnds = c.inEnds[1:]
+	}
+	read := uint32(c.in.head) - c.told // and not told
+	// Part of a message cannot be read: its rest must not wait for credit.
+	tell := read >= uint32(c.window()/2) || (c.kind == typePacket && len(c.inEnds) == 0 && read > 0)
+	tell = tell && c.guestShut&noSend == 0
 	if tell {
 		c.owe(oweCredit)
 	}
@@ -404,17 +440,16 @@ func (c *Conn) consumed(n int) {
 func (c *Conn) Write(p []byte) (total int, err error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if c.kind == typePacket {
+		return c.writeMessage(p)
+	}
 	for len(p) > 0 {
-		n, at, err := c.awaitSpace()
+		n, at, err := c.awaitSpace(1)
 		if err != nil {
 			return total, err
 		}
 		n = min(n, len(p))
-		for left := p[:n]; len(left) > 0; {
-			k := copy(c.out.space(at, len(left)), left)
-			at += uint64(k)
-			left = left[k:]
-		}
+		c.putIn(p[:n], at)
 		c.filled(n)
 		p = p[n:]
 		total += n
@@ -422,13 +457,25 @@ func (c *Conn) Write(p []byte) (total int, err error) {
 	return total, nil
 }
 
+// putIn copies p to position at.
+func (c *Conn) putIn(p []byte, at uint64) {
+	for len(p) > 0 {
+		k := copy(c.out.space(at, len(p)), p)
+		at += uint64(k)
+		p = p[k:]
+	}
+}
+
 // ReadFrom implements io.ReaderFrom: data is read straight to where it is sent from.
 func (c *Conn) ReadFrom(r io.Reader) (total int64, err error) {
+	if c.kind == typePacket {
+		return copyMessages(c, r)
+	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	var held []byte // space that was taken and not filled
 	for {
-		n, at, err := c.awaitSpace()
+		n, at, err := c.awaitSpace(1)
 		if err != nil {
 			return total, err
 		}
@@ -448,8 +495,9 @@ func (c *Conn) ReadFrom(r io.Reader) (total int64, err error) {
 	}
 }
 
-// awaitSpace waits until n bytes may be written at position at. The caller holds writing.
-func (c *Conn) awaitSpace() (n int, at uint64, err error) {
+// awaitSpace waits until n bytes, at least least, may be written at position at. The caller
+// holds writing.
+func (c *Conn) awaitSpace(least int) (n int, at uint64, err error) {
 	c.d.mu.Lock()
 	defer c.d.mu.Unlock()
 	for {
@@ -462,7 +510,7 @@ func (c *Conn) awaitSpace() (n int, at uint64, err error) {
 			return 0, 0, c.opError("write", c.err)
 		case c.wdl.passed:
 			return 0, 0, c.opError("write", os.ErrDeadlineExceeded)
-		case c.out.free() > 0:
+		case c.out.free() >= least && len(c.outEnds) < maxMessages:
 			return c.out.free(), c.out.tail, nil
 		}
 		c.writable.Wait()
@@ -476,6 +524,9 @@ func (c *Conn) filled(n int) {
 	}
 	c.d.mu.Lock()
 	c.out.tail += uint64(n)
+	if c.kind == typePacket {
+		c.outEnds = append(c.outEnds, c.out.tail)
+	}
 	if c.room() > 0 {
 		c.owe(0)
 	}

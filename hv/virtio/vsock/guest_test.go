@@ -19,6 +19,7 @@ type guest struct {
 	out    []virtiotest.Buf          // buffers to send from
 	busy   map[uint16]virtiotest.Buf
 	room   uint32          // buf_alloc to say
+	kind   uint16          // of all connections
 	echoes bool            // see echo
 	read   map[pair]uint32 // fwd_cnt by connection
 }
@@ -36,7 +37,7 @@ func device(t testing.TB) *Device {
 
 func startGuest(t testing.TB, dev *Device) *guest {
 	t.Helper()
-	g := &guest{Driver: virtiotest.Start(t, dev, virtiotest.Options{}), t: t, dev: dev, room: 64 << 10}
+	g := &guest{Driver: virtiotest.Start(t, dev, virtiotest.Options{}), t: t, dev: dev, room: 64 << 10, kind: typeStream}
 	g.setup()
 	t.Cleanup(dev.Close) // runs after the last connection was used, before the driver's own
 	return g
@@ -94,7 +95,7 @@ func (g *guest) say(op uint16, here, there uint32, flags uint32, data string) {
 	g.t.Helper()
 	g.send(header{
 		srcCID: guestCID, dstCID: HostCID, srcPort: here, dstPort: there,
-		size: uint32(len(data)), kind: typeStream, op: op, flags: flags,
+		size: uint32(len(data)), kind: g.kind, op: op, flags: flags,
 	}, []byte(data))
 }
 
@@ -117,7 +118,7 @@ func (g *guest) tryHear(wait time.Duration) (h header, s string, ok bool) {
 	b := g.bufs[head]
 	delete(g.bufs, head)
 	h.parse((*[headerLen]byte)(b.B))
-	if h.srcCID != HostCID || h.dstCID != guestCID || int(n) != headerLen+int(h.size) || h.kind != typeStream {
+	if h.srcCID != HostCID || h.dstCID != guestCID || int(n) != headerLen+int(h.size) || h.kind != g.kind {
 		g.t.Fatalf("packet %+v in %d bytes", h, n)
 	}
 	s = string(b.B[headerLen:n])

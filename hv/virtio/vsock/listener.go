@@ -12,6 +12,7 @@ import (
 type Listener struct {
 	d    *Device
 	port uint32
+	kind uint16 // typeStream or typePacket
 
 	// Guarded by Device.mu.
 	waiting []*Conn
@@ -21,13 +22,15 @@ type Listener struct {
 
 // Listen opens a port of the host to the guest. It needs no driver yet, and outlives
 // resets. Errors: syscall.EADDRINUSE.
-func (d *Device) Listen(port uint32) (*Listener, error) {
+func (d *Device) Listen(port uint32) (*Listener, error) { return d.listenTo(typeStream, port) }
+
+func (d *Device) listenTo(kind uint16, port uint32) (*Listener, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed || d.listeners[port] != nil {
 		return nil, &net.OpError{Op: "listen", Net: "vsock", Addr: Addr{HostCID, port}, Err: syscall.EADDRINUSE}
 	}
-	l := &Listener{d: d, port: port}
+	l := &Listener{d: d, port: port, kind: kind}
 	l.arrived.L = &d.mu
 	d.listeners[port] = l
 	return l, nil
@@ -73,10 +76,15 @@ func (l *Listener) Addr() net.Addr { return Addr{HostCID, l.port} }
 
 // File gives the stream away as a descriptor: the end of a Unix socket pair, for another
 // process. The connection must not be used otherwise from then on; it ends when both
-// directions have, and half closes go through both ways. The caller closes the file.
+// directions have, and half closes go through both ways. The caller closes the file. One
+// of messages is a SOCK_SEQPACKET, which macOS does not have.
 func (c *Conn) File() (*os.File, error) {
 	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	kind := syscall.SOCK_STREAM
+	if c.kind == typePacket {
+		kind = syscall.SOCK_SEQPACKET
+	}
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, kind, 0)
 	if err == nil {
 		syscall.CloseOnExec(fds[0])
 		syscall.CloseOnExec(fds[1])

@@ -1,5 +1,6 @@
 // Package vsock is the virtio socket device (virtio 1.2, section 5.10): stream
-// connections between programs on the host and programs in the guest, begun by either.
+// connections, and with drivers that know them connections of messages (SOCK_SEQPACKET),
+// between programs on the host and programs in the guest, begun by either.
 //
 // # Flow
 //
@@ -35,7 +36,11 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 )
 
-const featStream uint64 = 1 << 0 // VIRTIO_VSOCK_F_STREAM
+// Features of section 5.10.3.
+const (
+	featStream uint64 = 1 << 0 // VIRTIO_VSOCK_F_STREAM
+	featPacket uint64 = 1 << 1 // VIRTIO_VSOCK_F_SEQPACKET
+)
 
 const (
 	queueSize = 256
@@ -62,6 +67,8 @@ var (
 	ErrNoDriver = errors.New("the guest has no vsock driver at work")
 	// ErrTooMany: there are as many connections as may be.
 	ErrTooMany = errors.New("too many vsock connections")
+	// ErrNoPackets: the guest's driver knows streams only.
+	ErrNoPackets = errors.New("the guest's vsock driver has no seqpacket sockets")
 )
 
 // An Addr is one end of a connection.
@@ -117,7 +124,7 @@ func New(cid uint64) (*Device, error) {
 // Info implements virtio.Device.
 func (d *Device) Info() virtio.Info {
 	return virtio.Info{
-		ID: virtio.IDVsock, Features: featStream, Config: d.config,
+		ID: virtio.IDVsock, Features: featStream | featPacket, Config: d.config,
 		QueueMax: []uint16{queueSize, queueSize, queueSize},
 	}
 }
@@ -241,7 +248,7 @@ func (d *Device) hear(ch *virtio.Chain) {
 	d.mu.Lock()
 	c := d.conns[pair{guest: h.srcPort, host: h.dstPort}]
 	switch {
-	case h.kind != typeStream || int64(h.size) > ch.ReadLen():
+	case int64(h.size) > ch.ReadLen() || (c != nil && c.kind != h.kind):
 		d.refuse(h)
 	case c == nil && h.op == opRequest:
 		d.accept(h)
@@ -272,11 +279,11 @@ func (d *Device) refuse(h header) {
 // accept opens a connection that the guest asks for. The caller holds mu.
 func (d *Device) accept(h header) {
 	l := d.listeners[h.dstPort]
-	if l == nil || len(l.waiting) >= backlog || len(d.conns) >= maxConns {
+	if l == nil || l.kind != h.kind || !d.knows(h.kind) || len(l.waiting) >= backlog || len(d.conns) >= maxConns {
 		d.refuse(h)
 		return
 	}
-	c := d.newConn(pair{guest: h.srcPort, host: h.dstPort})
+	c := d.newConn(h.kind, pair{guest: h.srcPort, host: h.dstPort})
 	c.open = true
 	c.credit(h)
 	c.owe(oweResponse)

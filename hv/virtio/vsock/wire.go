@@ -6,6 +6,7 @@ import "encoding/binary"
 const (
 	headerLen  = 44
 	typeStream = 1
+	typePacket = 2 // VIRTIO_VSOCK_TYPE_SEQPACKET
 
 	opRequest       = 1
 	opResponse      = 2
@@ -19,6 +20,10 @@ const (
 	noReceive = 1
 	noSend    = 2
 	noneLeft  = noReceive | noSend
+
+	// Flag of opData on a connection of typePacket: a message ends here
+	// (VIRTIO_VSOCK_SEQ_EOM). Marks within messages (EOR) mean nothing to us.
+	endOfMessage = 1
 )
 
 // HostCID is the host's context id; the guest's is at least 3 (section 5.10.4).
