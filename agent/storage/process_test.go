@@ -153,9 +153,9 @@ func TestLockLivesWithTheDescriptor(t *testing.T) {
 }
 
 func TestKilledMakerLeavesNothingOrAWholeImage(t *testing.T) {
-	rounds := 20
-	if testing.Short() {
-		rounds = 5
+	rounds := 10
+	if os.Getenv("ARCBOX_SOAK") != "" {
+		rounds = 1000
 	}
 	for n := range rounds {
 		dir := t.TempDir()

@@ -34,6 +34,8 @@ var actions = map[string]func(arg string){
 	"replace": replace,
 	"vsock":   vsock,
 	"memory":  memory,
+	"disk":    disk,
+	"packets": packets,
 }
 
 func must(err error) {
