@@ -117,8 +117,8 @@ func (c *Core) Stats() Stats {
 	return s
 }
 
-// Instructions is how many the core has begun.
-func (c *Core) Instructions() uint64 { return c.count }
+// Instructions is how many the core has begun; any goroutine may ask.
+func (c *Core) Instructions() uint64 { return atomic.LoadUint64(&c.count) }
 
 // Kick makes a Run end with hv.Kicked; any goroutine may call it.
 func (c *Core) Kick() {

@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"sync/atomic"
+
 	"github.com/arcboxlabs/arcbox-go/hv"
 	"github.com/arcboxlabs/arcbox-go/hv/arm64"
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/cpu"
@@ -88,7 +90,7 @@ func (c *Core) quantum(n uint64) uint64 {
 		}
 	}
 	spent := uint64(c.start - c.left)
-	c.count += spent
+	atomic.StoreUint64(&c.count, c.count+spent) // Instructions reads it from elsewhere
 	if counted {
 		c.machine.clock.add(spent)
 	}
