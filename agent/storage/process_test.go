@@ -170,10 +170,13 @@ func TestKilledMakerLeavesNothingOrAWholeImage(t *testing.T) {
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
-		closed(t, Spec{Path: filepath.Join(dir, "other"), Size: MinSize})
+		closed(t, Spec{Path: filepath.Join(dir, "other"), Size: MinSize, Reserve: -1})
 		if left, err := leftovers(dir); err != nil || len(left) != 0 {
 			t.Errorf("round %d: the next maker left %v, %v", n, left, err)
 		}
-		closed(t, Spec{Path: path, Size: DefaultSize / 2})
+		closed(t, Spec{Path: path, Size: DefaultSize / 2, Reserve: -1})
+		if err := os.RemoveAll(dir); err != nil { // of a thousand rounds
+			t.Fatal(err)
+		}
 	}
 }
