@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"sync"
@@ -12,9 +13,14 @@ import (
 	"time"
 )
 
-// maxCalls is how many calls of one peer may be served at once. A GUI with
-// every window open has about ten.
-const maxCalls = 128
+const (
+	// maxCalls is how many calls of one peer may be served at once. A GUI with
+	// every window open has about ten.
+	maxCalls = 128
+	// maxNotes is how many notes may wait for their handlers; the peer is not
+	// read from while more do.
+	maxNotes = 16
+)
 
 // A Conn is one connection. Any goroutine may use it.
 type Conn struct {
@@ -22,24 +28,33 @@ type Conn struct {
 	mux    *Mux
 	ctx    context.Context // ends with the connection; parent of every handler's
 	cancel context.CancelFunc
+	notes  chan *message // to the goroutine that handles them one by one
 	done   chan struct{} // closed when the reader and every handler have ended
 
-	mu      sync.Mutex
-	err     error // why the connection ended; nil while it lives
+	opening sync.Mutex // held while a call that opens streams is sent: their numbers go out in order
+
+	mu      sync.Mutex // guards what follows
+	err     error      // why the connection ended; nil while it lives
 	next    uint64
 	waiting map[uint64]chan *message           // our calls, by id
 	serving map[uint64]context.CancelCauseFunc // the peer's calls, by id
+	streams map[int32]*Stream                  // positive: opened here; negative: by the peer
+	opened  int32                              // the last number given here
+	theirs  int32                              // the last number given by the peer
 }
 
-// NewConn takes over sock and serves mux on it, which may be nil for an end
-// that only asks. Close must be called, also after the peer has gone.
-func NewConn(sock *net.UnixConn, mux *Mux) *Conn {
+// NewConn takes over sock, any stream that is read and written at once and
+// whose Close ends both, and serves mux on it, which may be nil for an end that
+// only asks. Descriptors travel only on a *net.UnixConn. Close must be called,
+// also after the peer has gone.
+func NewConn(sock io.ReadWriteCloser, mux *Mux) *Conn {
 	if mux == nil {
 		mux = NewMux()
 	}
 	c := &Conn{
-		frames: newFramer(sock), mux: mux, done: make(chan struct{}),
+		frames: newFramer(sock), mux: mux, done: make(chan struct{}), notes: make(chan *message, maxNotes),
 		waiting: map[uint64]chan *message{}, serving: map[uint64]context.CancelCauseFunc{},
+		streams: map[int32]*Stream{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	go c.run()
@@ -105,14 +120,18 @@ func (c *Conn) Err() error {
 // run reads until the connection ends. It owns the framer's reading side.
 func (c *Conn) run() {
 	var handlers sync.WaitGroup
+	handlers.Go(c.deliver)
 	for {
 		m, err := c.frames.read()
+		if err == nil {
+			err = c.route(m, &handlers)
+		}
 		if err != nil {
 			c.fail(readError(err))
 			break
 		}
-		c.route(m, &handlers)
 	}
+	close(c.notes)
 	handlers.Wait()
 	c.frames.close()
 	close(c.done)
@@ -120,88 +139,194 @@ func (c *Conn) run() {
 
 // readError sorts the ends of a stream into ours.
 func readError(err error) error {
-	var op *net.OpError
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &op) {
-		return fmt.Errorf("%w: %v", ErrInterrupted, err)
+	if errors.Is(err, errViolation) {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	return fmt.Errorf("%w: %v", ErrInvalid, err)
+	return fmt.Errorf("%w: %v", ErrInterrupted, err)
 }
 
 // fail ends the connection once; the first cause stays.
 func (c *Conn) fail(cause error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.err != nil {
+		c.mu.Unlock()
 		return
 	}
 	c.err = cause
-	c.cancel()
-	c.frames.sock.Close() // wakes the reader
 	for id, ch := range c.waiting {
 		close(ch)
 		delete(c.waiting, id)
 	}
+	streams := c.streams
+	c.streams = nil
+	c.mu.Unlock()
+	c.cancel()
+	c.frames.sock.Close() // wakes the reader
+	for _, s := range streams {
+		s.lose(cause)
+	}
 }
 
 // route gives m to whoever it is for. Replies that nobody waits for any more
-// are dropped.
-func (c *Conn) route(m *message, handlers *sync.WaitGroup) {
+// are dropped. An error is a violation.
+func (c *Conn) route(m *message, handlers *sync.WaitGroup) error {
 	switch m.Type {
 	case typeCall:
-		c.accept(m, handlers)
+		return c.accept(m, handlers)
+	case typeNote:
+		select {
+		case c.notes <- m:
+		case <-c.ctx.Done():
+			closeAll(m.files)
+		}
 	case typeCancel:
 		c.mu.Lock()
-		if stop := c.serving[m.ID]; stop != nil {
+		stop := c.serving[m.ID]
+		c.mu.Unlock()
+		if stop != nil {
 			stop(Errorf(Cancelled, "the caller gave up"))
 		}
-		c.mu.Unlock()
 		closeAll(m.files)
-	default:
+	case typeReply, typeError:
 		c.mu.Lock()
 		ch := c.waiting[m.ID]
 		delete(c.waiting, m.ID)
 		c.mu.Unlock()
 		if ch == nil {
 			closeAll(m.files)
-			return
+			return nil
 		}
 		ch <- m // has room for one
+	default:
+		closeAll(m.files)
+		return c.stream(m)
+	}
+	return nil
+}
+
+// stream does what a message about one stream says. One that is over is no
+// longer known, and what still comes for it is dropped.
+func (c *Conn) stream(m *message) error {
+	id := -m.Stream
+	c.mu.Lock()
+	s := c.streams[id]
+	known := id <= c.opened && -id <= c.theirs
+	c.mu.Unlock()
+	if s == nil {
+		if !known {
+			return violation("a %s for stream %d, which was never opened", m.Type, m.Stream)
+		}
+		return nil
+	}
+	over, err := s.take(m)
+	if over {
+		c.drop(id)
+	}
+	return err
+}
+
+// drop forgets a stream that is over.
+func (c *Conn) drop(id int32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.streams, id)
+}
+
+// deliver handles notes in the order in which they came.
+func (c *Conn) deliver() {
+	for m := range c.notes {
+		h := c.mux.notes[m.Method]
+		if h != nil && c.ctx.Err() == nil {
+			if err := h(c.ctx, m); err != nil {
+				c.fail(readError(err))
+			}
+		}
+		closeAll(m.files) // what the handler took is nil by now
 	}
 }
 
 // accept starts the handler of a call, or refuses it.
-func (c *Conn) accept(m *message, handlers *sync.WaitGroup) {
-	h := c.mux.routes[m.Method]
-	if h == nil {
-		c.refuse(m, Errorf(NoMethod, "cannot call %.64q: the peer has no such method", m.Method))
-		return
+func (c *Conn) accept(m *message, handlers *sync.WaitGroup) error {
+	ctx, refusal, err := c.admit(m)
+	switch {
+	case err != nil:
+		closeAll(m.files)
+	case refusal != nil:
+		closeAll(m.files)
+		c.refuse(m, refusal)
+	default:
+		handlers.Go(func() { c.serve(ctx, c.mux.routes[m.Method], m) })
+	}
+	return err
+}
+
+// admit looks at a call, and makes its context and its streams if it may come
+// in. An error is a violation.
+func (c *Conn) admit(m *message) (context.Context, *Error, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	refusal, err := c.examine(m)
+	if refusal != nil || err != nil {
+		return nil, refusal, err
+	}
+	for _, id := range m.Streams {
+		s := newStream()
+		s.prepare(c, -id)
+		s.open()
+		c.streams[-id] = s
+		m.streams = append(m.streams, s)
 	}
 	ctx, stop := context.WithCancelCause(c.ctx)
-	c.mu.Lock()
-	_, again := c.serving[m.ID]
-	full := len(c.serving) >= maxCalls
-	if !again && !full {
-		c.serving[m.ID] = stop
+	c.serving[m.ID] = stop
+	return ctx, nil, nil
+}
+
+// examine says why a call may not come in, and counts its streams as opened.
+// The caller holds mu.
+func (c *Conn) examine(m *message) (*Error, error) {
+	if c.err != nil {
+		return nil, c.err
 	}
-	c.mu.Unlock()
-	if again || full {
-		stop(nil)
-		c.refuse(m, Errorf(Busy, "cannot call %s: %d calls are under way", m.Method, maxCalls))
-		return
+	if c.serving[m.ID] != nil {
+		return nil, violation("two calls under way have the number %d", m.ID)
 	}
-	handlers.Go(func() {
-		defer stop(nil)
-		c.serve(ctx, h, m)
-	})
+	for _, id := range m.Streams {
+		if id <= c.theirs {
+			return nil, violation("stream %d is opened after stream %d", id, c.theirs)
+		}
+		c.theirs = id
+	}
+	switch {
+	case c.mux.routes[m.Method] == nil:
+		return Errorf(NoMethod, "cannot call %.64q: the peer has no such method", m.Method), nil
+	case len(c.serving) >= maxCalls:
+		return Errorf(Busy, "cannot call %s: %d calls are under way", m.Method, maxCalls), nil
+	case c.openByPeer()+len(m.Streams) > MaxStreams:
+		return Errorf(Busy, "cannot call %s: at most %d streams may be open", m.Method, MaxStreams), nil
+	}
+	return nil, nil
+}
+
+// openByPeer counts the peer's open streams. The caller holds mu.
+func (c *Conn) openByPeer() int {
+	n := 0
+	for id := range c.streams {
+		if id < 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // refuse answers a call without a handler. A peer that does not read its
-// answers must not stop us reading its calls: the connection ends then.
+// answers must not stop us reading its calls: the connection ends then, where
+// the stream knows deadlines.
 func (c *Conn) refuse(m *message, e *Error) {
-	closeAll(m.files)
-	c.frames.sock.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	if d, ok := c.frames.sock.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		d.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		defer d.SetWriteDeadline(time.Time{})
+	}
 	c.answer(&message{Type: typeError, ID: m.ID, Error: e})
-	c.frames.sock.SetWriteDeadline(time.Time{})
 }
 
 // serve runs one handler and answers.
@@ -213,7 +338,13 @@ func (c *Conn) serve(ctx context.Context, h handler, m *message) {
 	}
 	reply, err := h(ctx, m)
 	closeAll(m.files) // what the handler took is nil by now
+	for _, s := range m.streams {
+		if s != nil {
+			s.Reset(Errorf(Cancelled, "the call that opened the stream has ended"))
+		}
+	}
 	c.mu.Lock()
+	c.serving[m.ID](nil) // frees the context
 	delete(c.serving, m.ID)
 	c.mu.Unlock()
 	if err != nil {
@@ -225,33 +356,86 @@ func (c *Conn) serve(ctx context.Context, h handler, m *message) {
 	closeAll(reply.files)
 }
 
-// answer sends a reply; a peer that cannot be answered is gone.
-func (c *Conn) answer(m *message) {
-	if err := c.frames.write(m); err != nil {
+// send writes a message whole, or not at all. Whatever the stream itself
+// refuses ends the connection, for half a frame may be out.
+func (c *Conn) send(m *message) error {
+	frame, err := c.frames.pack(m)
+	if err != nil {
+		return err
+	}
+	if err := c.frames.write(frame, m.files); err != nil {
 		c.fail(fmt.Errorf("%w: %v", ErrInterrupted, err))
+		return c.Err()
+	}
+	return nil
+}
+
+// answer sends what the peer waits for. If it cannot be said, the peer learns
+// why; if not even that, the connection ends.
+func (c *Conn) answer(m *message) {
+	err := c.send(m)
+	if err == nil || c.Err() != nil {
+		return
+	}
+	if m.Type != typeReply || c.send(&message{Type: typeError, ID: m.ID, Error: asError(err)}) != nil {
+		c.fail(fmt.Errorf("%w: %v", ErrInvalid, err))
 	}
 }
 
 // roundTrip sends a call and waits for its answer.
 func (c *Conn) roundTrip(ctx context.Context, call *message) (*message, error) {
 	ch := make(chan *message, 1)
-	c.mu.Lock()
-	if err := c.err; err != nil {
-		c.mu.Unlock()
+	if at, ok := ctx.Deadline(); ok {
+		call.TimeoutMS = max(1, time.Until(at).Milliseconds())
+	}
+	if err := c.launch(call, ch); err != nil {
 		return nil, fmt.Errorf("cannot call %s: %w", call.Method, err)
+	}
+	return c.await(ctx, call, ch)
+}
+
+// launch sends a call with the streams that it opens.
+func (c *Conn) launch(call *message, ch chan *message) error {
+	if len(call.streams) > 0 {
+		c.opening.Lock()
+		defer c.opening.Unlock()
+	}
+	if err := c.register(call, ch); err != nil {
+		return err
+	}
+	if err := c.send(call); err != nil {
+		c.forget(call.ID)
+		return err
+	}
+	for _, s := range call.streams {
+		if !s.open() { // closed already
+			s.Reset(Errorf(Cancelled, "the other end closed the stream"))
+		}
+	}
+	return nil
+}
+
+// register numbers a call and its streams, which the peer may answer from now
+// on.
+func (c *Conn) register(call *message, ch chan *message) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return c.err
+	}
+	if int(c.opened)+len(call.streams) > math.MaxInt32 {
+		return Errorf(Busy, "the connection has no numbers left for streams; make a new one")
 	}
 	c.next++
 	call.Type, call.ID = typeCall, c.next
 	c.waiting[call.ID] = ch
-	c.mu.Unlock()
-	if at, ok := ctx.Deadline(); ok {
-		call.TimeoutMS = max(1, time.Until(at).Milliseconds())
+	for _, s := range call.streams {
+		c.opened++
+		call.Streams = append(call.Streams, c.opened)
+		c.streams[c.opened] = s
+		s.prepare(c, c.opened)
 	}
-	if err := c.frames.write(call); err != nil {
-		c.forget(call.ID)
-		return nil, fmt.Errorf("cannot call %s: %w", call.Method, err)
-	}
-	return c.await(ctx, call, ch)
+	return nil
 }
 
 func (c *Conn) await(ctx context.Context, call *message, ch chan *message) (*message, error) {

@@ -8,7 +8,8 @@ import (
 )
 
 // A Method is a route with the Go types of its two bodies. Bodies are JSON
-// objects; a body that embeds Files can carry descriptors.
+// objects; a body that embeds Files can carry descriptors, a request that embeds
+// Streams can open streams.
 type Method[Req, Resp any] struct {
 	Name string // "service.verb"
 }
@@ -61,16 +62,20 @@ func filesOf(body any) *Files {
 	return nil
 }
 
-// A Mux routes calls to handlers. Fill it before it is given to NewConn.
+// A Mux routes calls and notes to handlers. Fill it before it is given to
+// NewConn.
 type Mux struct {
 	routes map[string]handler
+	notes  map[string]func(context.Context, *message) error
 }
 
 // A handler turns a call's body and descriptors into those of its reply.
 type handler func(ctx context.Context, call *message) (*message, error)
 
 // NewMux makes a Mux that knows no method.
-func NewMux() *Mux { return &Mux{routes: map[string]handler{}} }
+func NewMux() *Mux {
+	return &Mux{routes: map[string]handler{}, notes: map[string]func(context.Context, *message) error{}}
+}
 
 // Handle lets h serve method m. Calls run at once, each on a goroutine of its
 // own; ctx ends when the caller gives up or the connection ends. Descriptors in
@@ -104,6 +109,9 @@ func Call[Req, Resp any](ctx context.Context, c *Conn, m Method[Req, Resp], req 
 	call.Method = m.Name
 	reply, err := c.roundTrip(ctx, call)
 	if err != nil {
+		for _, s := range call.streams {
+			s.Reset(Errorf(Cancelled, "the call that opened the stream has failed"))
+		}
 		return nil, err
 	}
 	resp := new(Resp)
@@ -124,16 +132,24 @@ func encode(body any) (*message, error) {
 	if fs := filesOf(body); fs != nil {
 		m.files = fs.list
 	}
+	if ss := streamsOf(body); ss != nil {
+		m.streams = ss.list
+	}
 	return m, nil
 }
 
-// decode fills body from m and hands it the descriptors. Fields that body does
+// decode fills body from m and hands it the descriptors and streams. Fields that body does
 // not know are ignored, so that a newer peer can say more.
 func decode(m *message, body any) error {
 	if len(m.Body) > 0 {
 		if err := json.Unmarshal(m.Body, body); err != nil {
 			return err
 		}
+	}
+	if ss := streamsOf(body); ss != nil {
+		ss.list = m.streams
+	} else if len(m.streams) > 0 {
+		return fmt.Errorf("%d streams were opened and none is wanted", len(m.streams))
 	}
 	fs := filesOf(body)
 	if fs == nil {

@@ -1,0 +1,48 @@
+package ipc
+
+import (
+	"context"
+	"fmt"
+)
+
+// A Note is a message that is not answered: a route with the Go type of its
+// body.
+type Note[Body any] struct {
+	Name string // "service.verb"
+}
+
+// Send tells the peer something. That it was sent does not mean that it came or
+// that the peer knows such notes. Errors: those of Call.
+func Send[Body any](c *Conn, n Note[Body], body *Body) error {
+	m, err := encode(body)
+	if err != nil {
+		return fmt.Errorf("cannot send %s: %w", n.Name, err)
+	}
+	m.Type, m.Method = typeNote, n.Name
+	if err := c.Err(); err != nil {
+		return fmt.Errorf("cannot send %s: %w", n.Name, err)
+	}
+	if err := c.send(m); err != nil {
+		return fmt.Errorf("cannot send %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// OnNote lets h handle note n. The notes of a connection are handled one after
+// another in the order in which they came, and while maxNotes wait nothing is
+// read from the peer: h must be quick, and must not Call on the same
+// connection. Notes that nobody handles are dropped. A second handler for a name
+// is a bug in the program and panics.
+func OnNote[Body any](mux *Mux, n Note[Body], h func(context.Context, *Body)) {
+	if mux.notes[n.Name] != nil {
+		panic("ipc: two handlers for " + n.Name)
+	}
+	mux.notes[n.Name] = func(ctx context.Context, m *message) error {
+		body := new(Body)
+		if err := decode(m, body); err != nil {
+			return violation("cannot read %s: %w", n.Name, err)
+		}
+		h(ctx, body)
+		return nil
+	}
+}
