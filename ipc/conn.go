@@ -20,45 +20,86 @@ const (
 	// maxNotes is how many notes may wait for their handlers; the peer is not
 	// read from while more do.
 	maxNotes = 16
+	// maxRefusals is how many calls may wait to be told that they are refused. A peer that
+	// sends more without reading its answers floods us.
+	maxRefusals = 1024
 )
 
 // A Conn is one connection. Any goroutine may use it.
 type Conn struct {
-	frames *framer
-	mux    *Mux
-	ctx    context.Context // ends with the connection; parent of every handler's
-	cancel context.CancelFunc
-	notes  chan *message // to the goroutine that handles them one by one
-	done   chan struct{} // closed when the reader and every handler have ended
+	wire     Wire
+	mux      *Mux
+	peer     Peer
+	ctx      context.Context // ends with the connection; parent of every handler's
+	cancel   context.CancelFunc
+	notes    chan *message  // to the goroutine that handles them one by one
+	handlers sync.WaitGroup // and whatever else answers the peer
+	done     chan struct{}  // closed when the reader and every handler have ended
+
+	greeting sync.Once // has our hello be the first thing that is sent
+	greeted  error     // what became of it
+
+	files []*os.File // came and were not claimed by a message; the reader's own
 
 	opening sync.Mutex // held while a call that opens streams is sent: their numbers go out in order
 
-	mu      sync.Mutex // guards what follows
-	err     error      // why the connection ended; nil while it lives
-	next    uint64
-	waiting map[uint64]chan *message           // our calls, by id
-	serving map[uint64]context.CancelCauseFunc // the peer's calls, by id
-	streams map[int32]*Stream                  // positive: opened here; negative: by the peer
-	opened  int32                              // the last number given here
-	theirs  int32                              // the last number given by the peer
+	mu       sync.Mutex // guards what follows
+	err      error      // why the connection ended; nil while it lives
+	mourning *time.Timer
+	remote   Hello // zero before it came
+	next     uint64
+	waiting  map[uint64]chan *message           // our calls, by id
+	serving  map[uint64]context.CancelCauseFunc // the peer's calls, by id
+	busy     int                                // the peer's calls that were not answered yet, more than are served when it reads slowly
+	refused  []*message                         // answers to calls that were not let in
+	draining chan struct{}                      // not nil: no call is let in; closed when all are answered
+	streams  map[int32]*Stream                  // positive: opened here; negative: by the peer
+	opened   int32                              // the last number given here
+	theirs   int32                              // the last number given by the peer
 }
 
 // NewConn takes over sock, any stream that is read and written at once and
 // whose Close ends both, and serves mux on it, which may be nil for an end that
-// only asks. Descriptors travel only on a *net.UnixConn. Close must be called,
-// also after the peer has gone.
+// only asks. Descriptors travel only on a *net.UnixConn. The caller vouches for the
+// peer, which may ask for everything: it is for connections that were made here or
+// inherited; a Server is for others. Close must be called, also after the peer has gone.
 func NewConn(sock io.ReadWriteCloser, mux *Mux) *Conn {
+	return NewConnOver(Bytes(sock), mux)
+}
+
+// NewConnOver is NewConn for any transport.
+func NewConnOver(w Wire, mux *Mux) *Conn {
+	peer, err := w.Peer()
+	if err != nil {
+		peer = Peer{UID: -1, Source: vouched}
+	}
+	peer.May = Admin
+	c := prepareConn(w, mux, peer)
+	c.start()
+	return c
+}
+
+// prepareConn makes a connection that has not begun to read or to say anything.
+func prepareConn(w Wire, mux *Mux, peer Peer) *Conn {
 	if mux == nil {
 		mux = NewMux()
 	}
 	c := &Conn{
-		frames: newFramer(sock), mux: mux, done: make(chan struct{}), notes: make(chan *message, maxNotes),
+		wire: w, mux: mux, peer: peer, done: make(chan struct{}), notes: make(chan *message, maxNotes),
 		waiting: map[uint64]chan *message{}, serving: map[uint64]context.CancelCauseFunc{},
 		streams: map[int32]*Stream{},
 	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	go c.run()
+	c.ctx, c.cancel = context.WithCancel(context.WithValue(context.Background(), connKey{}, c))
 	return c
+}
+
+func (c *Conn) start() {
+	c.handlers.Go(func() {
+		if err := c.greet(); err != nil {
+			c.lost(err)
+		}
+	})
+	go c.run()
 }
 
 // FromFile makes a Conn of an inherited stream socket. It takes f over.
@@ -106,9 +147,49 @@ func (c *Conn) Close() error {
 	return nil
 }
 
+// Drain lets no further call in, waits for those under way or for ctx, and closes the
+// connection.
+func (c *Conn) Drain(ctx context.Context) {
+	c.mu.Lock()
+	if c.draining == nil {
+		c.draining = make(chan struct{})
+		c.rest()
+	}
+	idle := c.draining
+	c.mu.Unlock()
+	select {
+	case <-idle:
+	case <-c.ctx.Done():
+	case <-ctx.Done():
+	}
+	c.Close()
+}
+
+// rest ends a Drain when everything is answered. The caller holds mu.
+func (c *Conn) rest() {
+	if c.draining == nil || c.busy > 0 {
+		return
+	}
+	select {
+	case <-c.draining:
+	default:
+		close(c.draining)
+	}
+}
+
 // Done is closed when the connection has ended and all of its handlers have
 // returned; Err then says why.
 func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Peer is who is at the other end.
+func (c *Conn) Peer() Peer { return c.peer }
+
+// Remote is what the other end said first; zero until it has.
+func (c *Conn) Remote() Hello {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.remote
+}
 
 // Err is nil while the connection lives.
 func (c *Conn) Err() error {
@@ -117,30 +198,60 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// run reads until the connection ends. It owns the framer's reading side.
+// run reads until the connection ends.
 func (c *Conn) run() {
-	var handlers sync.WaitGroup
-	handlers.Go(c.deliver)
-	for {
-		m, err := c.frames.read()
-		if err == nil {
-			err = c.route(m, &handlers)
-		}
-		if err != nil {
-			c.fail(readError(err))
-			break
+	c.handlers.Go(c.deliver)
+	c.fail(readError(c.readAll()))
+	close(c.notes)
+	c.handlers.Wait()
+	closeAll(c.files)
+	close(c.done)
+}
+
+// readAll reads and routes messages until it cannot.
+func (c *Conn) readAll() error {
+	m, err := c.read()
+	if err == nil {
+		err = c.meet(m)
+	}
+	for err == nil {
+		if m, err = c.read(); err == nil {
+			err = c.route(m)
 		}
 	}
-	close(c.notes)
-	handlers.Wait()
-	c.frames.close()
-	close(c.done)
+	return err
+}
+
+// read returns the next message; its descriptors are the caller's. io.EOF
+// means that the peer ended between two frames.
+func (c *Conn) read() (*message, error) {
+	frame, files, err := c.wire.Receive()
+	c.files = append(c.files, files...)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parse(frame)
+	if err != nil {
+		return nil, violation("%w", err)
+	}
+	if m.FDs > len(c.files) {
+		return nil, violation("a message names %d descriptors and %d came", m.FDs, len(c.files))
+	}
+	m.files, c.files = c.files[:m.FDs:m.FDs], c.files[m.FDs:]
+	if err := tooMany(c.files); err != nil {
+		closeAll(m.files)
+		return nil, err
+	}
+	return m, nil
 }
 
 // readError sorts the ends of a stream into ours.
 func readError(err error) error {
-	if errors.Is(err, errViolation) {
+	switch {
+	case errors.Is(err, errViolation):
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	case errors.Is(err, ErrInvalid), errors.Is(err, ErrInterrupted):
+		return err
 	}
 	return fmt.Errorf("%w: %v", ErrInterrupted, err)
 }
@@ -153,6 +264,9 @@ func (c *Conn) fail(cause error) {
 		return
 	}
 	c.err = cause
+	if c.mourning != nil {
+		c.mourning.Stop()
+	}
 	for id, ch := range c.waiting {
 		close(ch)
 		delete(c.waiting, id)
@@ -161,18 +275,35 @@ func (c *Conn) fail(cause error) {
 	c.streams = nil
 	c.mu.Unlock()
 	c.cancel()
-	c.frames.sock.Close() // wakes the reader
+	c.wire.Close() // wakes the reader
 	for _, s := range streams {
 		s.lose(cause)
 	}
 }
 
+// lost is for when something could not be sent. What the peer has said last, which is
+// perhaps why, may still wait to be read: the reader ends the connection then; when
+// it does not, this does.
+func (c *Conn) lost(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil && c.mourning == nil {
+		c.mourning = time.AfterFunc(lastWord, func() { c.fail(fmt.Errorf("%w: %v", ErrInterrupted, err)) })
+	}
+}
+
 // route gives m to whoever it is for. Replies that nobody waits for any more
 // are dropped. An error is a violation.
-func (c *Conn) route(m *message, handlers *sync.WaitGroup) error {
+func (c *Conn) route(m *message) error {
 	switch m.Type {
 	case typeCall:
-		return c.accept(m, handlers)
+		return c.accept(m)
+	case typeHello:
+		closeAll(m.files)
+		return violation("a second hello")
+	case typeRefused:
+		closeAll(m.files)
+		return refusal(m.Error)
 	case typeNote:
 		select {
 		case c.notes <- m:
@@ -235,9 +366,9 @@ func (c *Conn) drop(id int32) {
 // deliver handles notes in the order in which they came.
 func (c *Conn) deliver() {
 	for m := range c.notes {
-		h := c.mux.notes[m.Method]
-		if h != nil && c.ctx.Err() == nil {
-			if err := h(c.ctx, m); err != nil {
+		n, ok := c.mux.notes[m.Method]
+		if ok && c.ctx.Err() == nil && allowed(c.peer, n.need, m.Method) == nil {
+			if err := n.handle(c.ctx, m); err != nil {
 				c.fail(readError(err))
 			}
 		}
@@ -246,16 +377,16 @@ func (c *Conn) deliver() {
 }
 
 // accept starts the handler of a call, or refuses it.
-func (c *Conn) accept(m *message, handlers *sync.WaitGroup) error {
+func (c *Conn) accept(m *message) error {
 	ctx, refusal, err := c.admit(m)
 	switch {
 	case err != nil:
 		closeAll(m.files)
 	case refusal != nil:
 		closeAll(m.files)
-		c.refuse(m, refusal)
+		return c.refuse(&message{Type: typeError, ID: m.ID, Error: refusal})
 	default:
-		handlers.Go(func() { c.serve(ctx, c.mux.routes[m.Method], m) })
+		c.handlers.Go(func() { c.serve(ctx, c.mux.routes[m.Method].handle, m) })
 	}
 	return err
 }
@@ -278,6 +409,7 @@ func (c *Conn) admit(m *message) (context.Context, *Error, error) {
 	}
 	ctx, stop := context.WithCancelCause(c.ctx)
 	c.serving[m.ID] = stop
+	c.busy++
 	return ctx, nil, nil
 }
 
@@ -296,10 +428,17 @@ func (c *Conn) examine(m *message) (*Error, error) {
 		}
 		c.theirs = id
 	}
-	switch {
-	case c.mux.routes[m.Method] == nil:
+	r, ok := c.mux.routes[m.Method]
+	if !ok {
 		return Errorf(NoMethod, "cannot call %.64q: the peer has no such method", m.Method), nil
-	case len(c.serving) >= maxCalls:
+	}
+	if e := allowed(c.peer, r.need, m.Method); e != nil {
+		return e, nil
+	}
+	switch {
+	case c.draining != nil:
+		return Errorf(Busy, "cannot call %s: the peer is ending", m.Method), nil
+	case len(c.serving) >= maxCalls || c.busy >= 2*maxCalls:
 		return Errorf(Busy, "cannot call %s: %d calls are under way", m.Method, maxCalls), nil
 	case c.openByPeer()+len(m.Streams) > MaxStreams:
 		return Errorf(Busy, "cannot call %s: at most %d streams may be open", m.Method, MaxStreams), nil
@@ -318,15 +457,33 @@ func (c *Conn) openByPeer() int {
 	return n
 }
 
-// refuse answers a call without a handler. A peer that does not read its
-// answers must not stop us reading its calls: the connection ends then, where
-// the stream knows deadlines.
-func (c *Conn) refuse(m *message, e *Error) {
-	if d, ok := c.frames.sock.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		d.SetWriteDeadline(time.Now().Add(5 * time.Second))
-		defer d.SetWriteDeadline(time.Time{})
+// refuse answers a call without a handler, and without waiting: a peer that does not read
+// its answers must not stop us reading its calls. An error is a violation.
+func (c *Conn) refuse(m *message) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.refused) >= maxRefusals {
+		return violation("%d refused calls wait for the peer to read their answers", maxRefusals)
 	}
-	c.answer(&message{Type: typeError, ID: m.ID, Error: e})
+	c.refused = append(c.refused, m)
+	if len(c.refused) == 1 {
+		c.handlers.Go(c.sendRefusals)
+	}
+	return nil
+}
+
+// sendRefusals sends what refuse has left, which is one answer or more.
+func (c *Conn) sendRefusals() {
+	for more := true; more; {
+		c.mu.Lock()
+		m := c.refused[0]
+		c.mu.Unlock()
+		c.answer(m)
+		c.mu.Lock()
+		c.refused = c.refused[1:]
+		more = len(c.refused) > 0 && c.err == nil
+		c.mu.Unlock()
+	}
 }
 
 // serve runs one handler and answers.
@@ -348,26 +505,43 @@ func (c *Conn) serve(ctx context.Context, h handler, m *message) {
 	delete(c.serving, m.ID)
 	c.mu.Unlock()
 	if err != nil {
-		c.answer(&message{Type: typeError, ID: m.ID, Error: asError(err)})
-		return
+		reply = &message{Type: typeError, Error: asError(err)}
+	} else {
+		reply.Type = typeReply
 	}
-	reply.Type, reply.ID = typeReply, m.ID
+	reply.ID = m.ID
 	c.answer(reply)
 	closeAll(reply.files)
+	c.mu.Lock()
+	c.busy--
+	c.rest()
+	c.mu.Unlock()
 }
 
 // send writes a message whole, or not at all. Whatever the stream itself
 // refuses ends the connection, for half a frame may be out.
 func (c *Conn) send(m *message) error {
-	frame, err := c.frames.pack(m)
+	frame, err := pack(m)
 	if err != nil {
 		return err
 	}
-	if err := c.frames.write(frame, m.files); err != nil {
-		c.fail(fmt.Errorf("%w: %v", ErrInterrupted, err))
-		return c.Err()
+	return c.sendFrame(frame, m.files)
+}
+
+func (c *Conn) sendFrame(frame []byte, files []*os.File) error {
+	err := c.greet()
+	if err == nil {
+		err = c.wire.Send(frame, files)
 	}
-	return nil
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errors.ErrUnsupported):
+		return errors.New("cannot send descriptors: only a Unix socket carries them here")
+	}
+	c.lost(err)
+	<-c.ctx.Done()
+	return c.Err()
 }
 
 // answer sends what the peer waits for. If it cannot be said, the peer learns

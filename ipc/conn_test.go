@@ -185,12 +185,16 @@ func frame(text string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
 }
 
+// hello is what every peer says first.
+var hello = frame(`{"type":"hello","protocol":1,"build":"a test"}`)
+
 func TestPeersThatLie(t *testing.T) {
 	tests := []struct {
 		name string
 		sent []byte
 		want error
 	}{
+		{"a second hello", hello, ErrInvalid},
 		{"frame of no bytes", []byte{0, 0, 0, 0}, ErrInvalid},
 		{"frame longer than allowed", []byte{0xff, 0xff, 0xff, 0xff}, ErrInvalid},
 		{"not JSON", frame("hello"), ErrInvalid},
@@ -212,6 +216,7 @@ func TestPeersThatLie(t *testing.T) {
 			}
 			conn := NewConn(sock, nil)
 			defer conn.Close()
+			file.Write(hello)
 			file.Write(tt.sent)
 			file.Close()
 			<-conn.Done()
@@ -276,6 +281,7 @@ func FuzzPeer(f *testing.F) {
 			t.Fatal(err)
 		}
 		go io.Copy(io.Discard, nc)
+		nc.Write(hello)
 		io.Copy(nc, bytes.NewReader(sent))
 		nc.(*net.UnixConn).CloseWrite()
 		<-conn.Done()

@@ -29,6 +29,9 @@ const (
 	Cancelled  Code = "cancelled"   // the caller gave up
 	Timeout    Code = "timeout"     // the caller's deadline passed
 	WrongState Code = "wrong-state" // not now
+	Denied     Code = "denied"      // the peer may not; the kernel says who it is
+
+	OtherVersion Code = "other-version" // the peer speaks another version of the protocol
 )
 
 // An Error is a refusal that crosses the wire: a stable code, a sentence

@@ -12,6 +12,7 @@ import (
 // Streams can open streams.
 type Method[Req, Resp any] struct {
 	Name string // "service.verb"
+	Need Access // what a peer must be allowed to call it; zero is Control
 }
 
 // An FD names a descriptor that travels with a message: 1 is the first; 0
@@ -65,16 +66,29 @@ func filesOf(body any) *Files {
 // A Mux routes calls and notes to handlers. Fill it before it is given to
 // NewConn.
 type Mux struct {
-	routes map[string]handler
-	notes  map[string]func(context.Context, *message) error
+	routes map[string]route
+	notes  map[string]noteRoute
+}
+
+// A route is a method, without its types.
+type route struct {
+	need   Access
+	handle handler
+}
+
+type noteRoute struct {
+	need   Access
+	handle func(context.Context, *message) error
 }
 
 // A handler turns a call's body and descriptors into those of its reply.
 type handler func(ctx context.Context, call *message) (*message, error)
 
-// NewMux makes a Mux that knows no method.
+// NewMux makes a Mux that knows no method but Ping.
 func NewMux() *Mux {
-	return &Mux{routes: map[string]handler{}, notes: map[string]func(context.Context, *message) error{}}
+	mux := &Mux{routes: map[string]route{}, notes: map[string]noteRoute{}}
+	Handle(mux, Ping, pong)
+	return mux
 }
 
 // Handle lets h serve method m. Calls run at once, each on a goroutine of its
@@ -82,10 +96,7 @@ func NewMux() *Mux {
 // the reply are closed once it is sent. A second handler for a name is a bug in
 // the program and panics.
 func Handle[Req, Resp any](mux *Mux, m Method[Req, Resp], h func(context.Context, *Req) (*Resp, error)) {
-	if mux.routes[m.Name] != nil {
-		panic("ipc: two handlers for " + m.Name)
-	}
-	mux.routes[m.Name] = func(ctx context.Context, call *message) (*message, error) {
+	mux.add(m.Name, m.Need, func(ctx context.Context, call *message) (*message, error) {
 		req := new(Req)
 		if err := decode(call, req); err != nil {
 			return nil, Errorf(BadRequest, "cannot read the request of %s: %v", m.Name, err)
@@ -95,7 +106,14 @@ func Handle[Req, Resp any](mux *Mux, m Method[Req, Resp], h func(context.Context
 			return nil, err
 		}
 		return encode(resp)
+	})
+}
+
+func (mux *Mux) add(name string, need Access, h handler) {
+	if _, ok := mux.routes[name]; ok {
+		panic("ipc: two handlers for " + name)
 	}
+	mux.routes[name] = route{need, h}
 }
 
 // Call asks the peer and waits for its reply or for ctx to end. Errors: *Error

@@ -9,6 +9,7 @@ import (
 // body.
 type Note[Body any] struct {
 	Name string // "service.verb"
+	Need Access // what a peer must be allowed to be heard; zero is Control
 }
 
 // Send tells the peer something. That it was sent does not mean that it came or
@@ -31,18 +32,18 @@ func Send[Body any](c *Conn, n Note[Body], body *Body) error {
 // OnNote lets h handle note n. The notes of a connection are handled one after
 // another in the order in which they came, and while maxNotes wait nothing is
 // read from the peer: h must be quick, and must not Call on the same
-// connection. Notes that nobody handles are dropped. A second handler for a name
+// connection. Notes that nobody handles, or that the peer may not send, are dropped. A second handler for a name
 // is a bug in the program and panics.
 func OnNote[Body any](mux *Mux, n Note[Body], h func(context.Context, *Body)) {
-	if mux.notes[n.Name] != nil {
+	if _, ok := mux.notes[n.Name]; ok {
 		panic("ipc: two handlers for " + n.Name)
 	}
-	mux.notes[n.Name] = func(ctx context.Context, m *message) error {
+	mux.notes[n.Name] = noteRoute{n.Need, func(ctx context.Context, m *message) error {
 		body := new(Body)
 		if err := decode(m, body); err != nil {
 			return violation("cannot read %s: %w", n.Name, err)
 		}
 		h(ctx, body)
 		return nil
-	}
+	}}
 }

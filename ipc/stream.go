@@ -2,7 +2,6 @@ package ipc
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"sync"
 )
@@ -144,9 +143,8 @@ func (s *Stream) writeSome(p []byte) (int, error) {
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	if err := conn.frames.writeData(id, p[:n]); err != nil {
-		conn.fail(fmt.Errorf("%w: %v", ErrInterrupted, err))
-		return 0, conn.Err()
+	if err := conn.sendFrame(appendData(nil, id, p[:n]), nil); err != nil {
+		return 0, err
 	}
 	return n, nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
@@ -80,37 +80,28 @@ func (p *Process) verdict(err error) error {
 // this process is gone. A socket that nobody listens on any more is replaced; the
 // directory must be the user's alone. The caller closes the file once it is sent.
 func Rendezvous(path string) (*os.File, error) {
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
-		return nil, fmt.Errorf("cannot listen at %s: a VM is there already; adopt it", path)
+	l, err := unixsock.Listen(path)
+	if errors.Is(err, unixsock.ErrInUse) {
+		return nil, fmt.Errorf("%w: a VM is there already; adopt it", err)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
+		return nil, err
 	}
 	defer l.Close()
-	l.SetUnlinkOnClose(false) // the VM goes on listening
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, fmt.Errorf("cannot listen at %s: %w", path, err)
-	}
 	return l.File()
 }
 
 // Adopt becomes the owner of the VM that listens at path. Errors: ErrNoVM when nobody
 // does, and what is at path may be removed then; ctx's.
 func Adopt(ctx context.Context, path string) (*Process, *vmapi.AdoptResp, error) {
-	var d net.Dialer
-	sock, err := d.DialContext(ctx, "unix", path)
+	conn, err := unixsock.Dial(ctx, path, nil)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, unixsock.ErrNobody):
 		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, ErrNoVM)
 	case err != nil:
-		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, err)
+		return nil, nil, fmt.Errorf("cannot adopt the VM: %w", err)
 	}
-	p := &Process{Conn: ipc.NewConn(sock.(*net.UnixConn), nil), exited: make(chan struct{})}
+	p := &Process{Conn: conn, exited: make(chan struct{})}
 	resp, err := ipc.Call(ctx, p.Conn, vmapi.Adopt, &vmapi.AdoptReq{})
 	if err != nil {
 		p.Conn.Close()

@@ -28,7 +28,7 @@ func run() error {
 		return fmt.Errorf("cannot be started by hand; use arcbox boot")
 	}
 	v := newVM(confine)
-	err := v.open(true, func(mux *ipc.Mux) (*ipc.Conn, error) {
+	err := v.own(func(mux *ipc.Mux) (*ipc.Conn, error) {
 		return ipc.FromFile(os.NewFile(vmapi.ConnFD, "3"), mux)
 	})
 	if err != nil {

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"log"
-	"net"
 	"os"
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
@@ -22,54 +22,38 @@ const (
 	goodbye = 2 * time.Second
 )
 
-// A session is one connection. The owner's may ask for everything, any other may adopt.
-type session struct {
-	vm   *vm
-	conn *ipc.Conn
-}
-
-// open makes a connection of what dial gives, with the methods that it serves.
-func (v *vm) open(owner bool, dial func(*ipc.Mux) (*ipc.Conn, error)) error {
-	s := &session{vm: v}
-	mux := v.routes(s)
-	v.mu.Lock() // handlers wait until the session is known
+// own makes the first owner's connection of what dial gives.
+func (v *vm) own(dial func(*ipc.Mux) (*ipc.Conn, error)) error {
+	v.mu.Lock() // handlers wait until the owner is known
 	defer v.mu.Unlock()
-	if v.closing || len(v.sessions) >= maxSessions {
-		return ipc.Errorf(ipc.Busy, "cannot take more connections than %d, or one at the end", maxSessions)
-	}
-	conn, err := dial(mux)
+	conn, err := dial(v.routes())
 	if err != nil {
 		return err
 	}
-	s.conn = conn
-	v.sessions[s] = struct{}{}
-	if owner {
-		v.owner = s
-	}
+	v.owner = conn
 	v.busy.Go(func() {
 		<-conn.Done()
 		conn.Close()
-		v.left(s)
+		v.left(conn)
 	})
 	return nil
 }
 
-// owns says why a session may not ask, nil for the owner.
-func (s *session) owns() error {
-	s.vm.mu.Lock()
-	defer s.vm.mu.Unlock()
-	if s.vm.owner != s {
+// owns says why whoever asks in ctx may not, nil for the owner.
+func (v *vm) owns(ctx context.Context) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.owner != ipc.ConnOf(ctx) {
 		return ipc.Errorf(ipc.WrongState, "cannot do this on a connection that does not own the machine; call vm.adopt first")
 	}
 	return nil
 }
 
 // left is called when a connection has ended.
-func (v *vm) left(s *session) {
+func (v *vm) left(conn *ipc.Conn) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	delete(v.sessions, s)
-	if v.owner != s {
+	if v.owner != conn {
 		return
 	}
 	v.owner = nil
@@ -109,61 +93,24 @@ func (v *vm) orphan(ctx context.Context) {
 	}
 }
 
-// meet begins to let others adopt the machine, at the listening socket f.
+// meet begins to let others adopt the machine, at the listening socket f. The caller holds mu.
 func (v *vm) meet(f *os.File) error {
-	defer f.Close() // FileListener has a copy of its own
-	l, err := net.FileListener(f)
+	l, err := unixsock.Inherited(f)
 	if err != nil {
 		return ipc.Errorf(ipc.BadRequest, "cannot meet the next owner: %v", err)
 	}
-	sock, ok := l.(*net.UnixListener)
-	if !ok {
-		l.Close()
-		return ipc.Errorf(ipc.BadRequest, "cannot meet the next owner at a %s socket: it must be a Unix socket", l.Addr().Network())
+	v.meeting = l
+	v.server = &ipc.Server{
+		Mux: v.routes(), Max: maxSessions, MaxEach: maxSessions, Ended: v.left,
+		Opened:     func(conn *ipc.Conn) { v.busy.Go(func() { v.hurry(conn) }) },
+		TurnedAway: func(_ ipc.Peer, err error) { log.Printf("turned a connection away: %v", err) },
 	}
-	sock.SetUnlinkOnClose(false) // the path is the agent's
-	v.meeting = sock
-	v.busy.Go(func() { v.receive(sock) })
-	return nil
-}
-
-// receive lets connections in until the listener is closed.
-func (v *vm) receive(l *net.UnixListener) {
-	for {
-		sock, err := l.AcceptUnix()
-		if err != nil {
-			if v.ctx.Err() != nil {
-				return
-			}
-			log.Printf("cannot accept an owner: %v", err) // out of descriptors, say
-			select {
-			case <-time.After(time.Second):
-				continue
-			case <-v.ctx.Done():
-				return
-			}
+	v.busy.Go(func() {
+		err := v.server.Serve(l)
+		if v.ctx.Err() == nil {
+			log.Printf("the machine cannot be adopted any more: %v", err)
 		}
-		if err := v.admit(sock); err != nil {
-			log.Printf("turned a connection away: %v", err)
-			sock.Close()
-		}
-	}
-}
-
-// admit opens a session for a connection of the same user.
-func (v *vm) admit(sock *net.UnixConn) error {
-	if err := sameUser(sock); err != nil {
-		return err
-	}
-	var conn *ipc.Conn
-	err := v.open(false, func(mux *ipc.Mux) (*ipc.Conn, error) {
-		conn = ipc.NewConn(sock, mux)
-		return conn, nil
 	})
-	if err != nil {
-		return err
-	}
-	v.busy.Go(func() { v.hurry(conn) })
 	return nil
 }
 
@@ -175,7 +122,7 @@ func (v *vm) hurry(conn *ipc.Conn) {
 	case <-time.After(adoptTime):
 	}
 	v.mu.Lock()
-	owner := v.owner != nil && v.owner.conn == conn
+	owner := v.owner == conn
 	v.mu.Unlock()
 	if !owner {
 		conn.Close()
@@ -183,7 +130,8 @@ func (v *vm) hurry(conn *ipc.Conn) {
 }
 
 // adopt serves vmapi.Adopt.
-func (v *vm) adopt(s *session) (*vmapi.AdoptResp, error) {
+func (v *vm) adopt(ctx context.Context, _ *vmapi.AdoptReq) (*vmapi.AdoptResp, error) {
+	conn := ipc.ConnOf(ctx)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closing {
@@ -194,9 +142,9 @@ func (v *vm) adopt(s *session) (*vmapi.AdoptResp, error) {
 		v.rescue = nil
 	}
 	before := v.owner
-	v.owner = s
-	if before != nil && before != s {
-		v.busy.Go(func() { before.conn.Close() })
+	v.owner = conn
+	if before != nil && before != conn {
+		v.busy.Go(func() { before.Close() })
 	}
 	resp := &vmapi.AdoptResp{PID: os.Getpid(), State: v.state(), Event: v.events.number()}
 	if !v.orphaned.IsZero() {
@@ -217,7 +165,7 @@ func (v *vm) adopt(s *session) (*vmapi.AdoptResp, error) {
 func (v *vm) close() {
 	v.mu.Lock()
 	v.closing = true
-	m, owner, meeting := v.machine, v.owner, v.meeting
+	m, owner, meeting, server := v.machine, v.owner, v.meeting, v.server
 	if m != nil && v.started.IsZero() { // there is one way to end for all
 		v.started = time.Now()
 		go m.run(v.ctx)
@@ -232,18 +180,15 @@ func (v *vm) close() {
 	}
 	if owner != nil { // it has answers to take, and closes then
 		select {
-		case <-owner.conn.Done():
+		case <-owner.Done():
 		case <-time.After(goodbye):
 		}
 	}
-	v.mu.Lock()
-	var left []*ipc.Conn
-	for s := range v.sessions {
-		left = append(left, s.conn)
+	if owner != nil {
+		owner.Close()
 	}
-	v.mu.Unlock()
-	for _, conn := range left {
-		conn.Close()
+	if server != nil {
+		server.Close()
 	}
 	v.busy.Wait()
 	if m != nil {

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"net"
 	"sync"
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
@@ -19,12 +19,12 @@ type vm struct {
 	over    chan struct{}  // closed by finish
 	busy    sync.WaitGroup // goroutines about connections
 
-	mu       sync.Mutex // guards what follows
-	machine  *machine   // nil until Configure has succeeded
-	started  time.Time  // when Start was called
-	owner    *session   // nil for an orphan
-	sessions map[*session]struct{}
-	meeting  *net.UnixListener  // where the next owner connects; nil without a rendezvous
+	mu       sync.Mutex         // guards what follows
+	machine  *machine           // nil until Configure has succeeded
+	started  time.Time          // when Start was called
+	owner    *ipc.Conn          // nil for an orphan
+	meeting  *unixsock.Listener // where the next owner connects; nil without a rendezvous
+	server   *ipc.Server        // of those who do
 	rescue   context.CancelFunc // ends the wait of an orphan; nil without one
 	orphaned time.Time          // since when there is no owner
 	closing  bool
@@ -33,7 +33,7 @@ type vm struct {
 }
 
 func newVM(confine func() string) *vm {
-	v := &vm{confine: confine, over: make(chan struct{}), sessions: map[*session]struct{}{}}
+	v := &vm{confine: confine, over: make(chan struct{})}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	return v
 }
@@ -47,9 +47,9 @@ func (v *vm) finish() {
 }
 
 // serve adds a method that only the owner may call.
-func serve[Req, Resp any](mux *ipc.Mux, s *session, m ipc.Method[Req, Resp], h func(context.Context, *Req) (*Resp, error)) {
+func serve[Req, Resp any](mux *ipc.Mux, v *vm, m ipc.Method[Req, Resp], h func(context.Context, *Req) (*Resp, error)) {
 	ipc.Handle(mux, m, func(ctx context.Context, req *Req) (*Resp, error) {
-		if err := s.owns(); err != nil {
+		if err := v.owns(ctx); err != nil {
 			return nil, err
 		}
 		return h(ctx, req)
@@ -78,28 +78,28 @@ func onGuest[Req, Resp any](v *vm, h func(*machine, context.Context, *Req) (*Res
 	}
 }
 
-// routes are the methods of a session.
-func (v *vm) routes(s *session) *ipc.Mux {
+// routes are the methods of every connection.
+func (v *vm) routes() *ipc.Mux {
 	mux := ipc.NewMux()
-	ipc.Handle(mux, vmapi.Adopt, func(context.Context, *vmapi.AdoptReq) (*vmapi.AdoptResp, error) { return v.adopt(s) })
-	serve(mux, s, vmapi.Configure, v.configure)
-	serve(mux, s, vmapi.Start, v.start)
-	serve(mux, s, vmapi.Quit, v.quit)
-	serve(mux, s, vmapi.Events, v.wait)
-	serve(mux, s, vmapi.Stats, onMachine(v, v.stats))
-	serve(mux, s, vmapi.Wait, onMachine(v, (*machine).wait))
-	serve(mux, s, vmapi.ForceStop, onMachine(v, v.forceStop))
-	serve(mux, s, vmapi.Pause, onGuest(v, (*machine).pause))
-	serve(mux, s, vmapi.Resume, onGuest(v, (*machine).resume))
-	serve(mux, s, vmapi.Stop, onGuest(v, (*machine).stop))
-	serve(mux, s, vmapi.Connect, onGuest(v, (*machine).connect))
-	serve(mux, s, vmapi.Listen, onMachine(v, (*machine).listen))
-	serve(mux, s, vmapi.Accept, onMachine(v, (*machine).accept))
-	serve(mux, s, vmapi.Attach, onMachine(v, (*machine).attach))
-	serve(mux, s, vmapi.Resize, onMachine(v, (*machine).resize))
-	serve(mux, s, vmapi.Balloon, onMachine(v, (*machine).askBalloon))
-	serve(mux, s, vmapi.SetFlush, onMachine(v, (*machine).setFlush))
-	serve(mux, s, vmapi.ResizeDisk, onMachine(v, (*machine).resizeDisk))
+	ipc.Handle(mux, vmapi.Adopt, v.adopt)
+	serve(mux, v, vmapi.Configure, v.configure)
+	serve(mux, v, vmapi.Start, v.start)
+	serve(mux, v, vmapi.Quit, v.quit)
+	serve(mux, v, vmapi.Events, v.wait)
+	serve(mux, v, vmapi.Stats, onMachine(v, v.stats))
+	serve(mux, v, vmapi.Wait, onMachine(v, (*machine).wait))
+	serve(mux, v, vmapi.ForceStop, onMachine(v, v.forceStop))
+	serve(mux, v, vmapi.Pause, onGuest(v, (*machine).pause))
+	serve(mux, v, vmapi.Resume, onGuest(v, (*machine).resume))
+	serve(mux, v, vmapi.Stop, onGuest(v, (*machine).stop))
+	serve(mux, v, vmapi.Connect, onGuest(v, (*machine).connect))
+	serve(mux, v, vmapi.Listen, onMachine(v, (*machine).listen))
+	serve(mux, v, vmapi.Accept, onMachine(v, (*machine).accept))
+	serve(mux, v, vmapi.Attach, onMachine(v, (*machine).attach))
+	serve(mux, v, vmapi.Resize, onMachine(v, (*machine).resize))
+	serve(mux, v, vmapi.Balloon, onMachine(v, (*machine).askBalloon))
+	serve(mux, v, vmapi.SetFlush, onMachine(v, (*machine).setFlush))
+	serve(mux, v, vmapi.ResizeDisk, onMachine(v, (*machine).resizeDisk))
 	return mux
 }
 

@@ -41,7 +41,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{vm: newVM(func() string { return "none: a test" }), done: make(chan struct{})}
-	err = r.vm.open(true, func(mux *ipc.Mux) (*ipc.Conn, error) { return ipc.FromFile(theirs, mux) })
+	err = r.vm.own(func(mux *ipc.Mux) (*ipc.Conn, error) { return ipc.FromFile(theirs, mux) })
 	if err != nil {
 		t.Fatal(err)
 	}

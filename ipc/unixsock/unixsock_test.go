@@ -1,0 +1,186 @@
+package unixsock_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type whoResp struct {
+	UID int `json:"uid"`
+	PID int `json:"pid"`
+}
+
+var who = ipc.Method[struct{}, whoResp]{Name: "test.who", Need: ipc.Observe}
+
+// serve serves who on a listener until the test ends.
+func serve(t *testing.T, s *ipc.Server, l *unixsock.Listener) {
+	t.Helper()
+	s.Mux = ipc.NewMux()
+	ipc.Handle(s.Mux, who, func(ctx context.Context, _ *struct{}) (*whoResp, error) {
+		p := ipc.PeerOf(ctx)
+		return &whoResp{p.UID, p.PID}, nil
+	})
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func listen(t *testing.T, path string) *unixsock.Listener {
+	t.Helper()
+	l, err := unixsock.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func dial(t *testing.T, path string) *ipc.Conn {
+	t.Helper()
+	c, err := unixsock.Dial(context.Background(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func TestTheKernelSaysWhoAsks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	serve(t, &ipc.Server{}, listen(t, path))
+	c := dial(t, path)
+	got, err := ipc.Call(context.Background(), c, who, &struct{}{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.UID != os.Getuid() || got.PID != os.Getpid() {
+		t.Errorf("the server takes us for user %d, process %d; we are %d, %d", got.UID, got.PID, os.Getuid(), os.Getpid())
+	}
+	if p := c.Peer(); p.UID != os.Getuid() || p.PID != os.Getpid() {
+		t.Errorf("we take the server for %v", p)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket's mode is %v, %v, want 0600", info.Mode(), err)
+	}
+}
+
+func TestLongPaths(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long/", 50))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "agent.sock")
+	serve(t, &ipc.Server{}, listen(t, path))
+	if _, err := ipc.Call(context.Background(), dial(t, path), who, &struct{}{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := unixsock.Listen(path); !errors.Is(err, unixsock.ErrInUse) {
+		t.Errorf("a second listener got %v, want ErrInUse", err)
+	}
+	if _, err := unixsock.Listen(filepath.Join(dir, strings.Repeat("n", 100))); err == nil {
+		t.Error("a socket's own name of 100 bytes was taken")
+	}
+}
+
+func TestLeftOversAreReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	dead.Close()
+	if _, err := unixsock.Dial(context.Background(), path, nil); !errors.Is(err, unixsock.ErrNobody) {
+		t.Errorf("dialing a dead socket got %v, want ErrNobody", err)
+	}
+	l := listen(t, path)
+	l.Close()
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unixsock.Listen(path); err == nil {
+		t.Error("a file was replaced by a socket")
+	}
+	if b, _ := os.ReadFile(path); string(b) != "precious" {
+		t.Error("a file in the way was removed")
+	}
+}
+
+func TestOneOfManyListens(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	var mu sync.Mutex
+	var won []*unixsock.Listener
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			l, err := unixsock.Listen(path)
+			if err != nil && !errors.Is(err, unixsock.ErrInUse) {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				won = append(won, l)
+			}
+		})
+	}
+	wg.Wait()
+	if len(won) != 1 {
+		t.Errorf("%d listen at one path", len(won))
+	}
+	for _, l := range won {
+		l.Close()
+	}
+}
+
+func TestCloseLeavesAnothersSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	old := listen(t, path)
+	os.Remove(path)
+	serve(t, &ipc.Server{}, listen(t, path))
+	old.Close()
+	dial(t, path)
+}
+
+func TestAnInheritedSocketStays(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	first := listen(t, path)
+	f, err := first.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	l, err := unixsock.Inherited(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &ipc.Server{}
+	serve(t, s, l)
+	if _, err := ipc.Call(context.Background(), dial(t, path), who, &struct{}{}); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	if _, err := os.Lstat(path); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,198 @@
+package ipc
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// A Wire carries frames between two ends: it is what a transport has to be, and
+// ipctest holds every one to it. A frame is what PROTOCOL.md calls one, with its
+// header; a Wire need not look into it.
+type Wire interface {
+	// Send sends one frame and the descriptors that travel with it. Both are borrowed
+	// until it returns. Any goroutine may call it. Errors: errors.ErrUnsupported when
+	// this transport carries no descriptors, and nothing was sent; after any other
+	// nothing more can be sent.
+	Send(frame []byte, files []*os.File) error
+	// Receive waits for the next frame, which stays valid until the next call, and gives
+	// the descriptors that have come since the last, which are the caller's also
+	// beside an error. Only one goroutine calls it. Errors: io.EOF when the peer has
+	// ended between two frames; others when it was lost, or sent what is no frame.
+	Receive() (frame []byte, files []*os.File, err error)
+	// Peer is who is at the other end, as the kernel says. Error: it does not say.
+	Peer() (Peer, error)
+	// Close ends both directions, and wakes Send and Receive. Descriptors that came and
+	// were not received are closed once Receive has returned.
+	Close() error
+}
+
+// Bytes makes a Wire of a stream that is read and written at once and whose Close ends
+// both. Descriptors travel when it is a *net.UnixConn.
+func Bytes(sock io.ReadWriteCloser) Wire {
+	w := &byteWire{sock: sock}
+	if w.unix, _ = sock.(*net.UnixConn); w.unix != nil {
+		w.oob = make([]byte, syscall.CmsgSpace(4*MaxFiles))
+	}
+	return w
+}
+
+// A byteWire cuts a byte stream into frames.
+type byteWire struct {
+	sock io.ReadWriteCloser
+	unix *net.UnixConn // sock, if descriptors can travel on it
+
+	// Owned by the receiving goroutine.
+	buf   []byte // received; used bytes of it have been given out
+	used  int
+	oob   []byte
+	files []*os.File // descriptors received and not yet given out
+
+	writing sync.Mutex // held for the whole of a frame
+}
+
+func (w *byteWire) Peer() (Peer, error) {
+	return Peer{}, errors.New("cannot tell who is at the other end of a plain stream of bytes")
+}
+
+func (w *byteWire) Close() error { return w.sock.Close() }
+
+func (w *byteWire) Receive() ([]byte, []*os.File, error) {
+	frame, err := w.frame()
+	files := w.files
+	w.files = nil
+	return frame, files, err
+}
+
+// frame reads the next one.
+func (w *byteWire) frame() ([]byte, error) {
+	if err := w.want(headerLen); err != nil {
+		return nil, err
+	}
+	_, n, err := frameHeader(w.buf[w.used:])
+	if err != nil {
+		return nil, violation("%w", err)
+	}
+	n += headerLen
+	if err := w.want(n); err != nil {
+		return nil, err
+	}
+	frame := w.buf[w.used : w.used+n : w.used+n]
+	w.used += n
+	return frame, nil
+}
+
+// want reads until n bytes wait to be given out.
+func (w *byteWire) want(n int) error {
+	for len(w.buf)-w.used < n {
+		if err := w.read(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read takes what the stream has and any descriptors. The buffer grows towards n only as
+// the bytes come: a peer that announces much and sends nothing holds nothing.
+func (w *byteWire) read(n int) error {
+	w.buf = append(w.buf[:0], w.buf[w.used:]...)
+	w.used = 0
+	have := len(w.buf)
+	if room := min(max(n, MaxData+2*headerLen), max(2*have, MaxData+2*headerLen)); cap(w.buf) < room {
+		w.buf = append(make([]byte, 0, room), w.buf...)
+	}
+	got, err := w.readSome(w.buf[have:cap(w.buf)])
+	w.buf = w.buf[:have+got]
+	switch {
+	case got > 0:
+		return nil // an error will come again
+	case err == nil || errors.Is(err, io.EOF):
+		if have > 0 {
+			return io.ErrUnexpectedEOF
+		}
+		return io.EOF
+	}
+	return err
+}
+
+// readSome is one read of the stream, which on a Unix socket may bring
+// descriptors. No byte and no error is the end.
+func (w *byteWire) readSome(p []byte) (int, error) {
+	if w.unix == nil {
+		return w.sock.Read(p)
+	}
+	n, oobn, flags, _, err := w.unix.ReadMsgUnix(p, w.oob)
+	if oobn > 0 {
+		if cerr := w.claim(w.oob[:oobn]); cerr != nil {
+			return 0, cerr
+		}
+	}
+	if flags&syscall.MSG_CTRUNC != 0 {
+		return 0, violation("descriptors were cut off on their way")
+	}
+	return max(n, 0), err
+}
+
+// claim takes ownership of the descriptors in a control message. It goes on
+// after an error so that none is leaked.
+func (w *byteWire) claim(oob []byte) error {
+	cms, err := syscall.ParseSocketControlMessage(oob)
+	if err != nil {
+		return violation("bad control message: %w", err)
+	}
+	for i := range cms {
+		fds, err := syscall.ParseUnixRights(&cms[i])
+		if err != nil {
+			return violation("bad control message: %w", err)
+		}
+		for _, fd := range fds {
+			syscall.CloseOnExec(fd) // Linux did so on arrival, macOS cannot
+			w.files = append(w.files, os.NewFile(uintptr(fd), "received"))
+		}
+	}
+	return tooMany(w.files)
+}
+
+// tooMany is the violation of a peer that sends descriptors and no messages for them.
+func tooMany(files []*os.File) error {
+	if len(files) > 2*MaxFiles {
+		return violation("%d descriptors wait for their messages; at most %d may", len(files), 2*MaxFiles)
+	}
+	return nil
+}
+
+// Send has the descriptors travel with the first byte of the frame.
+func (w *byteWire) Send(frame []byte, files []*os.File) error {
+	if len(files) > 0 && w.unix == nil {
+		return errors.ErrUnsupported
+	}
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	if len(files) > 0 {
+		fds := make([]int, len(files))
+		for i, file := range files {
+			fds[i] = int(file.Fd())
+		}
+		n, _, err := w.unix.WriteMsgUnix(frame, syscall.UnixRights(fds...), nil)
+		if err != nil {
+			return err
+		}
+		frame = frame[n:]
+	}
+	n, err := w.sock.Write(frame)
+	if err == nil && n < len(frame) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+func closeAll(files []*os.File) {
+	for _, file := range files {
+		if file != nil {
+			file.Close()
+		}
+	}
+}
