@@ -1,0 +1,116 @@
+package darwin
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// cc makes the SDK and gives its compiler. env changes what it is made from.
+func cc(t *testing.T, env ...string) string {
+	t.Helper()
+	if _, err := exec.LookPath("clang"); err != nil {
+		t.Fatal("clang is missing; run make deps")
+	}
+	cmd := exec.Command("./mksdk")
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("mksdk: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// compile builds a program of one C file and gives what the compiler says.
+func compile(t *testing.T, cc, source string, flags ...string) (string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "main.c")
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"-Wall", "-Werror=unguarded-availability-new", "-o", filepath.Join(dir, "main"), file}, flags...)
+	out, err := exec.Command(cc, args...).CombinedOutput()
+	return string(out), err
+}
+
+// What is wrong about a C file must end the build; the first one is right.
+func TestTheCompilerSeesMistakes(t *testing.T) {
+	const include = "#include <Hypervisor/Hypervisor.h>\n"
+	tests := []struct{ name, source, says string }{
+		{"nothing", include + "int main(void) { return hv_vm_destroy(); }", ""},
+		{"a wrong constant", include + "_Static_assert(HV_REG_PC == 30, \"PC\"); int main(void) { return 0; }", "PC"},
+		{"a wrong prototype", include + "int main(void) { return hv_vm_unmap(0); }", "too few arguments"},
+		{"a function that no header has", include + "int hv_vm_fly(void); int main(void) { return hv_vm_fly(); }", "undefined symbol: _hv_vm_fly"},
+		{"an API newer than what we build for", include + "int main(void) { return hv_gic_reset(); }", "only available on macOS 15.0"},
+	}
+	cc := cc(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			out, err := compile(t, cc, tt.source, "-framework", "Hypervisor")
+			if (err != nil) != (tt.says != "") || !strings.Contains(out, tt.says) {
+				t.Errorf("error %v, want one that says %q:\n%s", err, tt.says, out)
+			}
+		})
+	}
+}
+
+// A symbol that older systems lack must not keep a program from starting there.
+func TestNewSymbolsAreWeak(t *testing.T) {
+	const source = `#include <Hypervisor/Hypervisor.h>
+#pragma clang diagnostic ignored "-Wunguarded-availability-new"
+int main(void) { return &hv_gic_reset ? hv_gic_reset() : hv_vm_destroy(); }`
+	dir := t.TempDir()
+	main := filepath.Join(dir, "main.c")
+	if err := os.WriteFile(main, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(cc(t), "-o", filepath.Join(dir, "main"), main, "-framework", "Hypervisor").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	out, err := exec.Command("llvm-nm", "-m", filepath.Join(dir, "main")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("llvm-nm: %v: %s; run make deps", err, out)
+	}
+	for symbol, weak := range map[string]bool{"_hv_gic_reset": true, "_hv_vm_destroy": false} {
+		for line := range strings.Lines(string(out)) {
+			if strings.Contains(line, symbol+" ") && strings.Contains(line, "weak") != weak {
+				t.Errorf("%s is weak: %v, want %v: %s", symbol, !weak, weak, line)
+			}
+		}
+		if !strings.Contains(string(out), symbol+" ") {
+			t.Errorf("%s is not imported:\n%s", symbol, out)
+		}
+	}
+}
+
+// Another SDK must be another path: Go's build cache knows a compiler by its path.
+func TestAnotherSDKIsAnotherCompiler(t *testing.T) {
+	sources := filepath.Join(t.TempDir(), "sdk")
+	if err := os.CopyFS(sources, os.DirFS("sdk")); err != nil {
+		t.Fatal(err)
+	}
+	header := filepath.Join(sources, "apple/Hypervisor/Hypervisor.h")
+	text, err := os.ReadFile(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(header, append(text, "enum { CHANGED = 7 };\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := cc(t)
+	cache := t.TempDir()
+	other := cc(t, "XDG_CACHE_HOME="+cache, "DARWIN_SDK_SOURCES="+sources)
+	if filepath.Base(filepath.Dir(first)) == filepath.Base(filepath.Dir(other)) {
+		t.Errorf("two SDKs are both %s", first)
+	}
+	if again := cc(t); again != first {
+		t.Errorf("the same SDK is %s and %s", first, again)
+	}
+	out, err := compile(t, other, "#include <Hypervisor/Hypervisor.h>\nint main(void) { return CHANGED; }")
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -1,0 +1,4 @@
+#pragma once
+#include <os/base.h>
+void *os_retain(void *object);
+void os_release(void *object);

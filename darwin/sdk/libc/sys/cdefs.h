@@ -1,0 +1,3 @@
+#pragma once
+#define __BEGIN_DECLS
+#define __END_DECLS
