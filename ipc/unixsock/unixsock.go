@@ -22,8 +22,14 @@ import (
 // ErrInUse: somebody listens at the path.
 var ErrInUse = errors.New("somebody is listening there already")
 
-// ErrNobody: there is no socket at the path, or nobody listens on it any more.
-var ErrNobody = errors.New("nobody is listening there")
+// ErrNobody: there is no socket at the path, or nobody listens on it any more. Somebody
+// may later, so it is an ipc.ErrInterrupted as well.
+var ErrNobody error = nobody{}
+
+type nobody struct{}
+
+func (nobody) Error() string        { return "nobody is listening there" }
+func (nobody) Is(target error) bool { return target == ipc.ErrInterrupted }
 
 // A wire is a connected socket.
 type wire struct {

@@ -13,10 +13,27 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/ipctest"
 	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestTransport(t *testing.T) {
+	ipctest.Run(t, ipctest.Transport{
+		Descriptors: true,
+		Listen: func(t *testing.T) (ipc.Listener, func() (ipc.Wire, error)) {
+			path := filepath.Join(t.TempDir(), "s")
+			return listen(t, path), func() (ipc.Wire, error) {
+				sock, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+				if err != nil {
+					return nil, err
+				}
+				return unixsock.New(sock), nil
+			}
+		},
+	})
+}
 
 type whoResp struct {
 	UID int `json:"uid"`

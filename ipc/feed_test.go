@@ -1,0 +1,118 @@
+package ipc
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// serveOver connects a client to a server of mux by Memory wires.
+func serveOver(t *testing.T, mux *Mux) *Conn {
+	t.Helper()
+	a, b := Memory()
+	server, client := NewConnOver(a, mux), NewConnOver(b, nil)
+	t.Cleanup(func() { client.Close(); server.Close() })
+	return client
+}
+
+func TestFeedGoesAtTheReadersPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		mux := NewMux()
+		HandleFeed(mux, numbers, func(_ context.Context, _ *afterReq, out *Sink[number]) error {
+			for err := error(nil); err == nil; sent++ {
+				err = out.Send(&number{sent})
+			}
+			return nil
+		})
+		a, b := Memory()
+		server, client := NewConnOver(a, mux), NewConnOver(b, nil)
+		defer server.Close()
+		defer client.Close()
+		for range Subscribe(t.Context(), client, numbers, &afterReq{}) {
+			synctest.Wait() // nothing goes on but this range
+			if _, err := Call(t.Context(), client, Ping, &struct{}{}); err != nil {
+				t.Errorf("beside a feed that stands still: %v", err)
+			}
+			break
+		}
+		if most := Window / len("{\"N\":1}\n"); sent < 100 || sent > most {
+			t.Errorf("%d items were sent to a reader that took one, want some and at most %d", sent, most)
+		}
+	})
+}
+
+func TestItemsAreBounded(t *testing.T) {
+	type text struct{ S string }
+	texts := Feed[struct{}, text]{Name: "test.texts"}
+	mux := NewMux()
+	HandleFeed(mux, texts, func(_ context.Context, _ *struct{}, out *Sink[text]) error {
+		if err := out.Send(&text{strings.Repeat("x", MaxItem)}); err == nil {
+			t.Error("an item longer than MaxItem was sent")
+		}
+		return out.Send(&text{strings.Repeat("x", MaxItem-len(`{"S":""}`))})
+	})
+	n := 0
+	for item, err := range Subscribe(t.Context(), serveOver(t, mux), texts, &struct{}{}) {
+		if err != nil || len(item.S) != MaxItem-8 {
+			t.Errorf("got %v", err)
+		}
+		n++
+	}
+	if n != 1 {
+		t.Errorf("%d items came, want 1", n)
+	}
+}
+
+func TestFeedsThatLie(t *testing.T) {
+	tests := []struct{ name, sent string }{
+		{"an item that is no JSON", "hello\n"},
+		{"an item of another type", "[1]\n"},
+		{"an item that never ends", strings.Repeat("x", MaxItem+1)},
+		{"a reply before the end", "{}\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			type req struct{ Streams }
+			mux := NewMux()
+			Handle(mux, Method[req, struct{}]{Name: numbers.Name}, func(_ context.Context, r *req) (*struct{}, error) {
+				s, err := r.Accept(1)
+				if err == nil {
+					defer s.Close()
+					_, err = s.Write([]byte(tt.sent))
+				}
+				return &struct{}{}, err
+			})
+			var last error
+			for _, err := range Subscribe(t.Context(), serveOver(t, mux), numbers, &afterReq{}) {
+				last = err
+			}
+			if last == nil {
+				t.Error("the range ended well")
+			}
+		})
+	}
+}
+
+func TestFeedRefused(t *testing.T) {
+	type req struct{}
+	mux := NewMux()
+	HandleFeed(mux, numbers, func(context.Context, *afterReq, *Sink[number]) error { return nil })
+	client := serveOver(t, mux)
+	refused := func(name string, err error, want Code) {
+		var e *Error
+		if !errors.As(err, &e) || e.Code != want {
+			t.Errorf("%s: %v, want code %s", name, err, want)
+		}
+	}
+	_, err := Call(t.Context(), client, Method[req, req]{Name: numbers.Name}, &req{})
+	refused("a feed that is called as a method", err, BadRequest)
+	for _, err = range Subscribe(t.Context(), client, Feed[req, req]{Name: "no.such"}, &req{}) {
+	}
+	refused("a feed that is not there", err, NoMethod)
+	for item, err := range Subscribe(t.Context(), client, numbers, &afterReq{}) {
+		t.Errorf("an empty feed has %v, %v", item, err)
+	}
+}
