@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 )
@@ -19,13 +20,15 @@ func serveOver(t *testing.T, mux *Mux) *Conn {
 
 func TestFeedGoesAtTheReadersPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sent := 0
+		var sent atomic.Int64
 		mux := NewMux()
 		HandleFeed(mux, numbers, func(_ context.Context, _ *afterReq, out *Sink[number]) error {
-			for err := error(nil); err == nil; sent++ {
-				err = out.Send(&number{sent})
+			for {
+				if err := out.Send(&number{int(sent.Load())}); err != nil {
+					return err
+				}
+				sent.Add(1)
 			}
-			return nil
 		})
 		a, b := Memory()
 		server, client := NewConnOver(a, mux), NewConnOver(b, nil)
@@ -38,8 +41,8 @@ func TestFeedGoesAtTheReadersPace(t *testing.T) {
 			}
 			break
 		}
-		if most := Window / len("{\"N\":1}\n"); sent < 100 || sent > most {
-			t.Errorf("%d items were sent to a reader that took one, want some and at most %d", sent, most)
+		if n, most := int(sent.Load()), Window/len("{\"N\":1}\n"); n < 100 || n > most {
+			t.Errorf("%d items were sent to a reader that took one, want some and at most %d", n, most)
 		}
 	})
 }
