@@ -82,7 +82,7 @@ var rules = []rule{
 		exactly("hv", "hv/mem", "hv/arm64", "ipc", "launchd", "boot/fdt", "boot/image", "agent/lifecycle", "agent/storage/file"), []string{}, nil},
 	{"hv/irq knows the architecture only", exactly("hv/irq"), []string{"hv/arm64"}, nil},
 	{"a device knows queues only", devices, []string{"hv/virtio"}, nil},
-	{"an api package knows the message layer only", exactly("ipc/vmapi", "ipc/agentapi", "ipc/guestapi"), []string{"ipc"}, nil},
+	{"an api package knows the message layer only", exactly("ipc/vmapi", "ipc/netapi", "ipc/agentapi", "ipc/guestapi"), []string{"ipc"}, nil},
 	{"only arcbox-vm links an engine",
 		func(pkg string) bool {
 			return pkg != "cmd/arcbox-vm" && !within(pkg, "hv/soft") && !within(pkg, "hv/hvf") && !strings.HasSuffix(pkg, "/standin")

@@ -54,7 +54,7 @@ func StartProcess(path string, stderr *os.File) (*Process, error) {
 	defer theirs.Close()
 	cmd := exec.Command(path)
 	cmd.Stderr = stderr
-	cmd.ExtraFiles = []*os.File{theirs} // becomes vmapi.ConnFD
+	cmd.ExtraFiles = []*os.File{theirs} // becomes owned.ConnFD of ipc
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		sock.Close()

@@ -52,6 +52,9 @@ func (m *machine) addGDB(cfg *board.Config, req *vmapi.ConfigureReq) error {
 	return nil
 }
 
+// goodbye is how long the process waits for a debugger to take the last answer.
+const goodbye = 2 * time.Second
+
 // serveGDB serves debuggers, one after another, until the function that it returns
 // is called.
 func (m *machine) serveGDB() (end func()) {

@@ -10,9 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"github.com/arcboxlabs/arcbox-go/ipc"
-	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
 func main() {
@@ -28,16 +25,13 @@ func run() error {
 		return fmt.Errorf("cannot be started by hand; use arcbox boot")
 	}
 	v := newVM(confine)
-	err := v.own(func(mux *ipc.Mux) (*ipc.Conn, error) {
-		return ipc.FromFile(os.NewFile(vmapi.ConnFD, "3"), mux)
-	})
-	if err != nil {
+	if err := v.keeper.Inherit(); err != nil {
 		return fmt.Errorf("%w; start the VM with arcbox boot", err)
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	select {
-	case <-v.over:
+	case <-v.keeper.Over():
 	case <-signals:
 	}
 	v.close()

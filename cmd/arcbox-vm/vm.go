@@ -6,54 +6,30 @@ import (
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
-	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
+	"github.com/arcboxlabs/arcbox-go/ipc/owned"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
-// A vm is the one machine of this process, who owns it, and the handlers.
+// A vm is the one machine of this process, and the handlers.
 type vm struct {
 	ctx     context.Context // ends when the guest must
 	cancel  context.CancelFunc
 	confine func() string // takes the process's rights to the file system, says how
+	keeper  *owned.Keeper // who owns the process
 	events  journal
-	over    chan struct{}  // closed by finish
-	busy    sync.WaitGroup // goroutines about connections
 
-	mu       sync.Mutex         // guards what follows
-	machine  *machine           // nil until Configure has succeeded
-	started  time.Time          // when Start was called
-	owner    *ipc.Conn          // nil for an orphan
-	meeting  *unixsock.Listener // where the next owner connects; nil without a rendezvous
-	server   *ipc.Server        // of those who do
-	rescue   context.CancelFunc // ends the wait of an orphan; nil without one
-	orphaned time.Time          // since when there is no owner
-	closing  bool
-	finished bool
-	patience struct{ orphan, grace time.Duration }
+	mu      sync.Mutex    // guards what follows
+	machine *machine      // nil until Configure has succeeded
+	started time.Time     // when Start was called
+	grace   time.Duration // what the guest of an orphan has to end
+	closing bool
 }
 
 func newVM(confine func() string) *vm {
-	v := &vm{confine: confine, over: make(chan struct{})}
+	v := &vm{confine: confine}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
+	v.keeper = owned.New(v.routes, v.hooks())
 	return v
-}
-
-// finish has the process end. The caller holds mu.
-func (v *vm) finish() {
-	if !v.finished {
-		v.finished = true
-		close(v.over)
-	}
-}
-
-// serve adds a method that only the owner may call.
-func serve[Req, Resp any](mux *ipc.Mux, v *vm, m ipc.Method[Req, Resp], h func(context.Context, *Req) (*Resp, error)) {
-	ipc.Handle(mux, m, func(ctx context.Context, req *Req) (*Resp, error) {
-		if err := v.owns(ctx); err != nil {
-			return nil, err
-		}
-		return h(ctx, req)
-	})
 }
 
 // onMachine makes a handler of one that needs a configured machine.
@@ -82,24 +58,24 @@ func onGuest[Req, Resp any](v *vm, h func(*machine, context.Context, *Req) (*Res
 func (v *vm) routes() *ipc.Mux {
 	mux := ipc.NewMux()
 	ipc.Handle(mux, vmapi.Adopt, v.adopt)
-	serve(mux, v, vmapi.Configure, v.configure)
-	serve(mux, v, vmapi.Start, v.start)
-	serve(mux, v, vmapi.Quit, v.quit)
-	serve(mux, v, vmapi.Events, v.wait)
-	serve(mux, v, vmapi.Stats, onMachine(v, v.stats))
-	serve(mux, v, vmapi.Wait, onMachine(v, (*machine).wait))
-	serve(mux, v, vmapi.ForceStop, onMachine(v, v.forceStop))
-	serve(mux, v, vmapi.Pause, onGuest(v, (*machine).pause))
-	serve(mux, v, vmapi.Resume, onGuest(v, (*machine).resume))
-	serve(mux, v, vmapi.Stop, onGuest(v, (*machine).stop))
-	serve(mux, v, vmapi.Connect, onGuest(v, (*machine).connect))
-	serve(mux, v, vmapi.Listen, onMachine(v, (*machine).listen))
-	serve(mux, v, vmapi.Accept, onMachine(v, (*machine).accept))
-	serve(mux, v, vmapi.Attach, onMachine(v, (*machine).attach))
-	serve(mux, v, vmapi.Resize, onMachine(v, (*machine).resize))
-	serve(mux, v, vmapi.Balloon, onMachine(v, (*machine).askBalloon))
-	serve(mux, v, vmapi.SetFlush, onMachine(v, (*machine).setFlush))
-	serve(mux, v, vmapi.ResizeDisk, onMachine(v, (*machine).resizeDisk))
+	owned.Serve(mux, v.keeper, vmapi.Configure, v.configure)
+	owned.Serve(mux, v.keeper, vmapi.Start, v.start)
+	owned.Serve(mux, v.keeper, vmapi.Quit, v.quit)
+	owned.Serve(mux, v.keeper, vmapi.Events, v.wait)
+	owned.Serve(mux, v.keeper, vmapi.Stats, onMachine(v, v.stats))
+	owned.Serve(mux, v.keeper, vmapi.Wait, onMachine(v, (*machine).wait))
+	owned.Serve(mux, v.keeper, vmapi.ForceStop, onMachine(v, v.forceStop))
+	owned.Serve(mux, v.keeper, vmapi.Pause, onGuest(v, (*machine).pause))
+	owned.Serve(mux, v.keeper, vmapi.Resume, onGuest(v, (*machine).resume))
+	owned.Serve(mux, v.keeper, vmapi.Stop, onGuest(v, (*machine).stop))
+	owned.Serve(mux, v.keeper, vmapi.Connect, onGuest(v, (*machine).connect))
+	owned.Serve(mux, v.keeper, vmapi.Listen, onMachine(v, (*machine).listen))
+	owned.Serve(mux, v.keeper, vmapi.Accept, onMachine(v, (*machine).accept))
+	owned.Serve(mux, v.keeper, vmapi.Attach, onMachine(v, (*machine).attach))
+	owned.Serve(mux, v.keeper, vmapi.Resize, onMachine(v, (*machine).resize))
+	owned.Serve(mux, v.keeper, vmapi.Balloon, onMachine(v, (*machine).askBalloon))
+	owned.Serve(mux, v.keeper, vmapi.SetFlush, onMachine(v, (*machine).setFlush))
+	owned.Serve(mux, v.keeper, vmapi.ResizeDisk, onMachine(v, (*machine).resizeDisk))
 	return mux
 }
 
@@ -110,8 +86,7 @@ func (v *vm) configure(_ context.Context, req *vmapi.ConfigureReq) (*vmapi.Confi
 	if v.machine != nil || v.closing {
 		return nil, ipc.Errorf(ipc.WrongState, "cannot configure: this process holds a VM already")
 	}
-	v.patience.orphan = milliseconds(req.OrphanMS, vmapi.DefaultOrphan)
-	v.patience.grace = milliseconds(req.GraceMS, vmapi.DefaultGrace)
+	v.grace = milliseconds(req.GraceMS, vmapi.DefaultGrace)
 	m, err := newMachine(&v.events, req)
 	if err != nil {
 		return nil, err
@@ -119,7 +94,7 @@ func (v *vm) configure(_ context.Context, req *vmapi.ConfigureReq) (*vmapi.Confi
 	if req.Rendezvous != 0 {
 		f, err := req.Take(req.Rendezvous)
 		if err == nil {
-			err = v.meet(f)
+			err = v.keeper.Meet(f, milliseconds(req.OrphanMS, vmapi.DefaultOrphan))
 		}
 		if err != nil {
 			m.discard()
@@ -225,9 +200,7 @@ func (v *vm) quit(ctx context.Context, _ *vmapi.QuitReq) (*vmapi.QuitResp, error
 		case <-ctx.Done(): // the process ends nevertheless
 		}
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.finish()
+	v.keeper.Finish()
 	return &vmapi.QuitResp{}, nil
 }
 

@@ -41,21 +41,19 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{vm: newVM(func() string { return "none: a test" }), done: make(chan struct{})}
-	err = r.vm.own(func(mux *ipc.Mux) (*ipc.Conn, error) { return ipc.FromFile(theirs, mux) })
+	err = r.vm.keeper.Own(func(mux *ipc.Mux) (*ipc.Conn, error) { return ipc.FromFile(theirs, mux) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.conn = ipc.NewConn(sock, nil)
 	go func() {
 		defer close(r.done)
-		<-r.vm.over
+		<-r.vm.keeper.Over()
 		r.vm.close()
 	}()
 	t.Cleanup(func() {
 		r.conn.Close()
-		r.vm.mu.Lock()
-		r.vm.finish()
-		r.vm.mu.Unlock()
+		r.vm.keeper.Finish()
 		<-r.done
 	})
 	return r
@@ -265,27 +263,6 @@ func TestAnEndIsKeptForTheNextOwner(t *testing.T) {
 	}
 	if end := ask(t, next, vmapi.Wait, &vmapi.WaitReq{}); end.Outcome != vmapi.PowerOff {
 		t.Errorf("the guest ended: %+v", end)
-	}
-}
-
-func TestConnectionsAreBounded(t *testing.T) {
-	r := newRig(t)
-	r.boot(t, r.request(t, sleeps...))
-	var idle []*ipc.Conn
-	for range maxSessions - 1 {
-		idle = append(idle, r.meet(t))
-	}
-	for _, c := range idle { // each is in when it is answered
-		refuses(t, c, ipc.WrongState, vmapi.Stats, &vmapi.StatsReq{})
-	}
-	<-r.meet(t).Done() // one too many
-	idle[0].Close()
-	for { // its place is free soon
-		c := r.meet(t)
-		if _, err := ipc.Call(context.Background(), c, vmapi.Adopt, &vmapi.AdoptReq{}); err == nil {
-			break
-		}
-		c.Close()
 	}
 }
 

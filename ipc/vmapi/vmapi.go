@@ -34,10 +34,6 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc"
 )
 
-// ConnFD is where arcbox-vm finds its first owner's connection, a stream socket: the
-// first descriptor after the standard three.
-const ConnFD = 3
-
 // The methods. Each may answer wrong-state when the machine is not where it would have
 // to be: not configured, not started, ended.
 var (
