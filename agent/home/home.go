@@ -4,6 +4,7 @@
 package home
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,6 +17,13 @@ import (
 
 // Env is the variable that overrides ~/.arcbox.
 const Env = "ARCBOX_HOME"
+
+// What all users of this host share is below SharedEnv's value or sharedDefault: boot holds the store of boot
+// assets, the rest is the builders' cache.
+const (
+	SharedEnv     = "ARCBOX_ASSETS"
+	sharedDefault = "/var/cache/arcbox"
+)
 
 // maxSocket is the longest path that a Unix socket can have anywhere we run:
 // sun_path has 104 bytes on macOS, 108 on Linux, and one is for the NUL.
@@ -45,6 +53,15 @@ func Find() (Home, error) {
 	return Home{root}, nil
 }
 
+// Shared is the directory that all users of this host share. It makes nothing.
+func Shared() (string, error) {
+	dir, err := filepath.Abs(cmp.Or(os.Getenv(SharedEnv), sharedDefault))
+	if err != nil {
+		return "", fmt.Errorf("cannot use %s: %w", SharedEnv, err)
+	}
+	return dir, nil
+}
+
 // Root is the data directory itself.
 func (h Home) Root() string { return h.root }
 
@@ -68,7 +85,7 @@ func (h Home) Socket(name string) (string, error) {
 	if len(path) > maxSocket {
 		return "", fmt.Errorf("cannot name a socket %q: a socket's path has at most %d bytes", path, maxSocket)
 	}
-	return path, private(dir)
+	return path, Make(dir)
 }
 
 // short is a directory for temporary files with a short path: macOS's own
@@ -80,8 +97,8 @@ func short() string {
 	return "/tmp"
 }
 
-// private makes dir for this user alone, or checks that it is.
-func private(dir string) error {
+// Make makes a directory of a home for this user alone, or checks that it is.
+func Make(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return fmt.Errorf("cannot make %s: %w", filepath.Dir(dir), err)
 	}

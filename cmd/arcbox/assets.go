@@ -22,20 +22,8 @@ import (
 	assets "github.com/arcboxlabs/arcbox-go/boot"
 )
 
-// The machine's shared assets and what makes them are below assetsEnv's value:
-// boot holds the store, the rest is the builders' cache.
-const (
-	assetsEnv     = "ARCBOX_ASSETS"
-	assetsDefault = "/var/cache/arcbox"
-	assetsKeyEnv  = "ARCBOX_ASSETS_KEY"
-)
-
-func sharedAssets() string {
-	if dir := os.Getenv(assetsEnv); dir != "" {
-		return dir
-	}
-	return assetsDefault
-}
+// assetsKeyEnv is the variable with keys that are trusted, beside --key.
+const assetsKeyEnv = "ARCBOX_ASSETS_KEY"
 
 // openLibrary gives what this user can boot.
 func openLibrary() (*assets.Library, error) {
@@ -43,9 +31,9 @@ func openLibrary() (*assets.Library, error) {
 	if err != nil {
 		return nil, err
 	}
-	shared, err := filepath.Abs(sharedAssets())
+	shared, err := home.Shared()
 	if err != nil {
-		return nil, fmt.Errorf("cannot use %s: %w", assetsEnv, err)
+		return nil, err
 	}
 	return assets.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")), nil
 }

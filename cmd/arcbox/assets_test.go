@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 )
 
 // publishAsset makes a directory that assets can be fetched from.
@@ -43,11 +45,11 @@ func runAssets(args ...string) (stdout string, status int) {
 }
 
 // emptyHome makes the environment that of a machine without assets.
-func emptyHome(t *testing.T) (home string) {
+func emptyHome(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	t.Setenv("ARCBOX_HOME", filepath.Join(dir, "home"))
-	t.Setenv(assetsEnv, filepath.Join(dir, "shared"))
+	t.Setenv(home.Env, filepath.Join(dir, "home"))
+	t.Setenv(home.SharedEnv, filepath.Join(dir, "shared"))
 	return filepath.Join(dir, "home")
 }
 

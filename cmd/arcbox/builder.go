@@ -20,7 +20,10 @@ func buildAssets(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, 
 	if err != nil {
 		return nil, err
 	}
-	cache := sharedAssets()
+	cache, err := home.Shared()
+	if err != nil {
+		return nil, err
+	}
 	if !lib.Shared.Writable() {
 		cache = filepath.Join(h.Root(), "cache")
 	}

@@ -14,7 +14,7 @@
 //
 // # Following
 //
-// What goes on is a feed: a stream of JSON items, one a line, that ends when the caller closes it. Slow
+// What goes on is a feed (ipc.Feed): items come until the caller wants no more. Slow
 // readers lose nothing silently: an item says that some were dropped, and the caller asks anew.
 //
 // # The guest itself
@@ -38,15 +38,16 @@ const Socket = "arcboxd.sock"
 // The methods about the agent itself.
 var (
 	// Version tells which agent this is; any peer may ask.
-	Version = ipc.Method[VersionReq, VersionResp]{Name: "agent.version"}
-	// Setup tells how far the agent's start has got, and follows it.
-	Setup = ipc.Method[SetupReq, SetupResp]{Name: "agent.setup"}
+	Version = ipc.Method[VersionReq, VersionResp]{Name: "agent.version", Need: ipc.Observe}
+	// Setup tells how far the agent's start has got; FollowSetup goes on to tell at every change.
+	Setup       = ipc.Method[SetupReq, SetupStatus]{Name: "agent.setup", Need: ipc.Observe}
+	FollowSetup = ipc.Feed[SetupReq, SetupStatus]{Name: "agent.follow-setup", Need: ipc.Observe}
 	// Events follows everything that happens.
-	Events = ipc.Method[EventsReq, EventsResp]{Name: "agent.events"}
+	Events = ipc.Feed[EventsReq, Event]{Name: "agent.events", Need: ipc.Observe}
 	// Diagnostics is the agent's own state, for doctor and bug reports; it has no secrets.
-	Diagnostics = ipc.Method[DiagnosticsReq, DiagnosticsResp]{Name: "agent.diagnostics"}
+	Diagnostics = ipc.Method[DiagnosticsReq, DiagnosticsResp]{Name: "agent.diagnostics", Need: ipc.Observe}
 	// Shutdown ends the agent. Machines go on, to be adopted by the next one, unless StopMachines.
-	Shutdown = ipc.Method[ShutdownReq, ShutdownResp]{Name: "agent.shutdown"}
+	Shutdown = ipc.Method[ShutdownReq, ShutdownResp]{Name: "agent.shutdown", Need: ipc.Admin}
 )
 
 // The methods about machines. Each may answer not-found, Remove, Start and those that need the guest
@@ -55,9 +56,9 @@ var (
 	// Create makes a machine's record and disk and does not start it. Errors: exists, bad-request.
 	Create = ipc.Method[CreateReq, CreateResp]{Name: "machine.create"}
 	// List has all machines, by name.
-	List = ipc.Method[ListReq, ListResp]{Name: "machine.list"}
+	List = ipc.Method[ListReq, ListResp]{Name: "machine.list", Need: ipc.Observe}
 	// Inspect has everything about one.
-	Inspect = ipc.Method[InspectReq, InspectResp]{Name: "machine.inspect"}
+	Inspect = ipc.Method[InspectReq, InspectResp]{Name: "machine.inspect", Need: ipc.Observe}
 	// EnsureReady makes, starts or wakes a machine and returns when its guest agent has answered.
 	// It is use, and what start means.
 	EnsureReady = ipc.Method[EnsureReadyReq, EnsureReadyResp]{Name: "machine.ensure-ready"}
@@ -79,12 +80,12 @@ var (
 	ResizeConsole = ipc.Method[ResizeConsoleReq, ResizeConsoleResp]{Name: "machine.resize-console"}
 
 	// Logs has the lines of a component's log, and follows them.
-	Logs = ipc.Method[LogsReq, LogsResp]{Name: "machine.logs"}
+	Logs = ipc.Method[LogsReq, LogsResp]{Name: "machine.logs", Need: ipc.Observe}
 	// Stats follows a machine's figures; passive.
-	Stats = ipc.Method[StatsReq, StatsResp]{Name: "machine.stats"}
+	Stats = ipc.Feed[StatsReq, MachineStats]{Name: "machine.stats", Need: ipc.Observe}
 
 	// Resources tells what a machine has and what it will have at its next start; SetResources changes it.
-	Resources    = ipc.Method[ResourcesReq, ResourcesResp]{Name: "machine.resources"}
+	Resources    = ipc.Method[ResourcesReq, ResourcesResp]{Name: "machine.resources", Need: ipc.Observe}
 	SetResources = ipc.Method[SetResourcesReq, ResourcesResp]{Name: "machine.set-resources"}
 
 	// Hold keeps a machine from going idle until Release, whoever calls it; holds of one name are
@@ -93,7 +94,7 @@ var (
 	Release = ipc.Method[ReleaseReq, HoldResp]{Name: "machine.release"}
 
 	// DiskUsage, CompactDisk and CheckDisk are about a machine's data image.
-	DiskUsage   = ipc.Method[DiskUsageReq, DiskUsageResp]{Name: "disk.usage"}
+	DiskUsage   = ipc.Method[DiskUsageReq, DiskUsageResp]{Name: "disk.usage", Need: ipc.Observe}
 	CompactDisk = ipc.Method[CompactDiskReq, CompactDiskResp]{Name: "disk.compact"}
 	CheckDisk   = ipc.Method[CheckDiskReq, CheckDiskResp]{Name: "disk.check"}
 )
@@ -103,6 +104,7 @@ const (
 	NotFound ipc.Code = "not-found"
 	Exists   ipc.Code = "exists"
 	Failed   ipc.Code = "failed"
+	Ending   ipc.Code = "ending" // this agent is about to end; ask the next one
 )
 
 // VersionReq asks for nothing in particular.
@@ -134,17 +136,8 @@ const (
 	SetupFailed       Phase = "FAILED"
 )
 
-// SetupReq asks for the phase, and with Follow for a SetupStatus on Items at every change.
-type SetupReq struct {
-	ipc.Streams
-	Follow bool          `json:"follow,omitempty"`
-	Items  ipc.StreamRef `json:"items,omitempty"`
-}
-
-// SetupResp has the phase now; with Follow, at the end.
-type SetupResp struct {
-	Setup SetupStatus `json:"setup"`
-}
+// SetupReq asks for nothing in particular.
+type SetupReq struct{}
 
 // SetupStatus is where the agent's start is.
 type SetupStatus struct {
@@ -208,16 +201,10 @@ type Change struct {
 	To    string `json:"to"`
 }
 
-// EventsReq asks for a feed of Events on Items: those after After that are kept, then what comes. After 0 means
-// from now on.
+// EventsReq asks for the events after number After that are kept, then for what comes. After 0 means from now on.
 type EventsReq struct {
-	ipc.Streams
-	After uint64        `json:"after,omitempty"`
-	Items ipc.StreamRef `json:"items"`
+	After uint64 `json:"after,omitempty"`
 }
-
-// EventsResp comes when the feed has ended.
-type EventsResp struct{}
 
 // DiagnosticsReq asks for everything.
 type DiagnosticsReq struct{}
@@ -421,16 +408,11 @@ type LogsReq struct {
 // LogsResp comes at the end.
 type LogsResp struct{}
 
-// StatsReq asks for a feed of MachineStats on Items, every EveryMS; one item when that is 0.
+// StatsReq asks for a machine's figures every EveryMS; once when that is 0.
 type StatsReq struct {
-	ipc.Streams
-	Name    string        `json:"name,omitempty"`
-	EveryMS int64         `json:"every_ms,omitempty"` // at least 100
-	Items   ipc.StreamRef `json:"items"`
+	Name    string `json:"name,omitempty"`
+	EveryMS int64  `json:"every_ms,omitempty"` // at least 100
 }
-
-// StatsResp comes at the end.
-type StatsResp struct{}
 
 // MachineStats are a machine's figures at one moment. Counters grow from the machine's start.
 type MachineStats struct {
