@@ -129,6 +129,27 @@ func TestEnsureReadyMakesAndStarts(t *testing.T) {
 	})
 }
 
+func TestCreateMakesAndLeavesItAtThat(t *testing.T) {
+	answers := working()
+	answers[Make] = []answer{{MakeFailed, time.Millisecond, errBoom}, {Made, 10 * time.Millisecond, nil}}
+	inBubble(t, NotExist, answers, func(t *testing.T, m *Machine, d *fake) {
+		if r := <-later(m.Create); !errors.Is(r.err, errBoom) {
+			t.Errorf("%v, want why it could not be made", r.err)
+		}
+		made := later(m.Create)
+		synctest.Wait()
+		if r := <-later(m.Create); !errors.Is(r.err, ErrRefused) {
+			t.Errorf("a second one: %v, want refused", r.err)
+		}
+		if r := <-made; r.err != nil || m.Status().State != Created {
+			t.Errorf("%v, and the machine is %s", r.err, m.Status().State)
+		}
+		if got := d.did(); !slices.Equal(got, []Effect{Make, Make}) {
+			t.Errorf("it caused %v", got)
+		}
+	})
+}
+
 func TestStopDuringStartWins(t *testing.T) {
 	inBubble(t, Stopped, working(), func(t *testing.T, m *Machine, d *fake) {
 		up := later(m.EnsureReady)

@@ -114,6 +114,9 @@ func New(initial State, d Driver, limits Limits, publish func(Change)) *Machine 
 // Status is the machine now. It never blocks.
 func (m *Machine) Status() Status { return *m.status.Load() }
 
+// Create makes a machine that does not exist, and returns when it does. Errors: ErrRefused, why it could not be made.
+func (m *Machine) Create(ctx context.Context) error { return m.ask(ctx, Create) }
+
 // EnsureReady brings the machine up if it is not, and returns when its guest agent
 // has answered. Errors: ErrStopped, ErrGaveUp, ErrTooLate and ErrClosed, wrapped
 // with the cause; ctx's own, upon which the start goes on for whoever else wants it.

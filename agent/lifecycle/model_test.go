@@ -88,7 +88,7 @@ func pick(first bool, a, b Event) Event {
 func TestWhateverHappensThePromisesHold(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.SliceOfN(rapid.IntRange(0, 999), 40, 40).Draw(rt, "chances")
-		steps := rapid.SliceOfN(rapid.IntRange(0, 7), 1, 40).Draw(rt, "steps")
+		steps := rapid.SliceOfN(rapid.IntRange(0, 8), 1, 40).Draw(rt, "steps")
 		pauses := rapid.SliceOfN(rapid.IntRange(0, 3000), len(steps), len(steps)).Draw(rt, "pauses")
 		var broken []string
 		synctest.Test(t, func(*testing.T) { broken = live(seed, steps, pauses) })
@@ -153,6 +153,12 @@ func (w *world) step(callers *sync.WaitGroup, step int) {
 		m.Report(Busy, epoch, nil)
 	case 6:
 		m.Report(Expired, epoch, nil)
+	case 8:
+		callers.Go(func() {
+			if err := m.Create(ctx); err != nil && !errors.Is(err, ErrRefused) && !errors.Is(err, errBoom) {
+				w.broke("Create: " + err.Error())
+			}
+		})
 	case 7:
 		w.mu.Lock()
 		lost := w.alive[epoch]

@@ -17,6 +17,7 @@ type owner struct {
 	wanted  bool // the last request was Need: come up, and again after a failure
 	answers bool // the guest agent has answered since Boot or Wake
 
+	makers   []chan error // callers of Create
 	starters []chan error // callers of EnsureReady
 	stoppers []chan error // callers of Stop and ForceStop
 
@@ -94,6 +95,7 @@ func (o *owner) end() {
 	for _, t := range []*timer{&o.deadline, &o.grace, &o.retry, &o.stable} {
 		t.stop()
 	}
+	o.answer(&o.makers, ErrClosed)
 	o.answer(&o.starters, ErrClosed)
 	o.answer(&o.stoppers, ErrClosed)
 }
@@ -110,6 +112,7 @@ func (o *owner) receive(msg any) {
 		o.fetch(m)
 	case withdrawal:
 		drop := func(c chan error) bool { return c == m.reply }
+		o.makers = slices.DeleteFunc(o.makers, drop)
 		o.starters = slices.DeleteFunc(o.starters, drop)
 		o.stoppers = slices.DeleteFunc(o.stoppers, drop)
 	}
@@ -122,6 +125,8 @@ func (o *owner) request(r request) {
 		return
 	}
 	switch r.event {
+	case Create:
+		o.makers = append(o.makers, r.reply)
 	case Need:
 		o.want()
 		o.starters = append(o.starters, r.reply)
@@ -264,6 +269,7 @@ func (o *owner) settle() {
 			o.answer(&o.starters, nil)
 		}
 	case Created, Stopped, NotExist:
+		o.answer(&o.makers, o.status.Cause)
 		o.answer(&o.stoppers, nil)
 		o.rest()
 	case Failed:

@@ -21,6 +21,7 @@ type Event string
 
 // Requests: a state without a row for one refuses it.
 const (
+	Create Event = "create" // make it, and leave it at that
 	Need   Event = "need"   // somebody needs the guest
 	Halt   Event = "halt"   // stop gracefully
 	Kill   Event = "kill"   // stop now
@@ -66,6 +67,7 @@ type move struct {
 // table is the whole policy.
 var table = map[State]map[Event]move{
 	NotExist: {
+		Create: {Creating, []Effect{Make}},
 		Need:   {Creating, []Effect{Make}},
 		Halt:   {NotExist, nil},
 		Kill:   {NotExist, nil},
@@ -140,7 +142,7 @@ var table = map[State]map[Event]move{
 var States = []State{NotExist, Creating, Created, Starting, Running, Idle, Stopping, Stopped, Failed}
 
 // requests are the events that callers are answered for.
-var requests = []Event{Need, Halt, Kill, Remove}
+var requests = []Event{Create, Need, Halt, Kill, Remove}
 
 // reports are all others.
 var reports = []Event{Made, MakeFailed, Ready, BootFailed, Down, Lost, Quiet, Busy, Expired, GraceOver, Late, Retry}

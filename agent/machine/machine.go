@@ -1,0 +1,269 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+// A Machine is one machine, whether it runs or not. Any goroutine may use it.
+type Machine struct {
+	mgr      *Manager
+	name     string
+	log      zerolog.Logger
+	life     *lifecycle.Machine
+	driver   driver
+	keepDisk atomic.Bool // of the Remove that is under way
+	changing sync.Mutex  // held by who replaces the record
+
+	mu      sync.Mutex // guards what follows; life is never called with it
+	rec     *Record    // never changed, only replaced
+	session *session   // while there is a VM process
+	failed  bool       // since it was last ready
+	asked   bool       // somebody has asked for it since it failed
+	holds   map[string]*agentapi.Held
+	uses    int         // that were not released
+	used    time.Time   // when something used it last
+	quiet   *time.Timer // runs out when it has been without use for long
+}
+
+// newMachine makes the machine of a record; vm is its VM if one runs.
+func (g *Manager) newMachine(r *Record, vm *foundVM) *Machine {
+	m := &Machine{mgr: g, name: r.Name, rec: r, holds: map[string]*agentapi.Held{}, log: g.opts.Log.With().Str("machine", r.Name).Logger()}
+	m.driver.m = m
+	initial := lifecycle.NotExist
+	switch {
+	case vm != nil:
+		initial = lifecycle.Running
+		m.session = newSession(m, 0, vm.made, vm.proc)
+	case g.records.exists(r.Name):
+		initial = lifecycle.Stopped
+	}
+	m.life = lifecycle.New(initial, &m.driver, g.settings().Limits, m.changed)
+	if vm != nil {
+		m.session.resume(vm.resp)
+	}
+	return m
+}
+
+// record is what is kept. It must not be changed.
+func (m *Machine) record() *Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rec
+}
+
+// keep replaces the record, on the disk first.
+func (m *Machine) keep(r *Record) error {
+	if err := m.mgr.records.write(r); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rec = r
+	return nil
+}
+
+// Name is the machine's name.
+func (m *Machine) Name() string { return m.name }
+
+// Use notes that something uses the machine, until release is called.
+func (m *Machine) Use() (release func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.uses++
+	m.consider()
+	return sync.OnceFunc(func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.uses--
+		m.touch()
+	})
+}
+
+// EnsureReady makes, starts or wakes the machine and returns when its guest agent has answered. It is use. Errors: those
+// of lifecycle.Machine.
+func (m *Machine) EnsureReady(ctx context.Context) error {
+	m.mu.Lock()
+	m.asked = true
+	m.mu.Unlock()
+	return m.life.EnsureReady(ctx)
+}
+
+// Stop ends the machine gracefully, and by force when its grace is over.
+func (m *Machine) Stop(ctx context.Context) error { return m.life.Stop(ctx) }
+
+// ForceStop ends the machine now.
+func (m *Machine) ForceStop(ctx context.Context) error { return m.life.ForceStop(ctx) }
+
+// end stops the machine, by force when ctx ends.
+func (m *Machine) end(ctx context.Context) error {
+	if err := m.life.Stop(ctx); err == nil || ctx.Err() == nil {
+		return err
+	}
+	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTime)
+	defer cancel()
+	return m.life.ForceStop(short)
+}
+
+// killTime is how long a process may take to die of SIGKILL.
+const killTime = 10 * time.Second
+
+// close ends what manages the machine; its VM, if there is one, goes on.
+func (m *Machine) close() {
+	m.life.Close()
+	m.driver.close()
+	if s := m.current(); s != nil {
+		s.detach()
+	}
+}
+
+// current is the session that there is, or nil.
+func (m *Machine) current() *session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.session
+}
+
+// setSession makes s the session, or with nil forgets the one that was.
+func (m *Machine) setSession(s *session) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.session = s
+}
+
+// Info is the machine at a glance. It never blocks.
+func (m *Machine) Info() agentapi.Machine {
+	st := m.life.Status()
+	m.mu.Lock()
+	r, s := m.rec, m.session
+	m.mu.Unlock()
+	info := agentapi.Machine{
+		Holds: m.Holds(),
+		Name:  m.name, State: string(st.State), Since: st.Since, CPUs: r.CPUs, Memory: r.Memory, Disk: r.Disk, Role: r.Role, CID: r.CID,
+	}
+	if st.Cause != nil {
+		info.Cause = st.Cause.Error()
+	}
+	if s != nil {
+		s.describe(&info)
+	}
+	return info
+}
+
+// Guest brings the machine up and gives a stream on which the guest's agent answers package guestapi.
+func (m *Machine) Guest(ctx context.Context) (*os.File, error) { return m.Connect(ctx, guestapi.Port) }
+
+// Connect brings the machine up and gives a stream to a vsock port of the guest. Errors: those of EnsureReady, vmapi.Refused.
+func (m *Machine) Connect(ctx context.Context, port uint32) (*os.File, error) {
+	if err := m.EnsureReady(ctx); err != nil {
+		return nil, err
+	}
+	s := m.current()
+	if s == nil {
+		return nil, fmt.Errorf("cannot connect to the guest of %s: %w", m.name, errNoGuest)
+	}
+	if port == guestapi.Port { // it may be starting again
+		if _, err := s.linked(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s.connect(ctx, port)
+}
+
+var errNoGuest = errors.New("there is no guest now")
+
+// Console gives a stream of a console of a VM that runs; it does not start one.
+func (m *Machine) Console(ctx context.Context, name vmapi.Console, history bool) (*os.File, error) {
+	s := m.current()
+	if s == nil {
+		return nil, fmt.Errorf("cannot attach to a console of %s: %w", m.name, errNoGuest)
+	}
+	resp, err := ipc.Call(ctx, s.proc.Conn, vmapi.Attach, &vmapi.AttachReq{Console: name, History: history})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Close()
+	return resp.Take(resp.Stream)
+}
+
+// ResizeConsole tells the guest how large the terminal at hvc0 is.
+func (m *Machine) ResizeConsole(ctx context.Context, cols, rows uint16) error {
+	s := m.current()
+	if s == nil {
+		return fmt.Errorf("cannot resize the console of %s: %w", m.name, errNoGuest)
+	}
+	_, err := ipc.Call(ctx, s.proc.Conn, vmapi.Resize, &vmapi.ResizeReq{Cols: cols, Rows: rows})
+	return err
+}
+
+// changed publishes a change of state. The owner of the state calls it: it neither blocks nor calls back.
+func (m *Machine) changed(c lifecycle.Change) {
+	e := agentapi.Event{Machine: m.name}
+	if c.Cause != nil {
+		e.Cause = c.Cause.Error()
+	}
+	recovered := false
+	m.mu.Lock()
+	switch c.To {
+	case lifecycle.Failed:
+		m.failed, m.asked = true, false
+	case lifecycle.Running:
+		recovered, m.failed = m.failed && !m.asked, false
+	case lifecycle.Stopped, lifecycle.NotExist:
+		m.failed = false
+	}
+	m.mu.Unlock()
+	log := m.log.Info()
+	if c.To == lifecycle.Failed {
+		log = m.log.Warn()
+	}
+	log.Str("from", string(c.From)).Str("to", string(c.To)).Str("event", string(c.Event)).AnErr("cause", c.Cause).Msg("machine changed")
+	if e.Kind = kindOf(c); e.Kind != "" {
+		m.mgr.publish(e)
+	}
+	if recovered {
+		m.mgr.publish(agentapi.Event{Kind: agentapi.MachineRecovered, Machine: m.name})
+	}
+}
+
+// kindOf is the event that a change of state is, or "".
+func kindOf(c lifecycle.Change) agentapi.EventKind {
+	switch c.To {
+	case lifecycle.Created:
+		return agentapi.MachineCreated
+	case lifecycle.Starting:
+		return agentapi.MachineStarting
+	case lifecycle.Running:
+		if c.From == lifecycle.Idle {
+			return agentapi.MachineActive
+		}
+		return agentapi.MachineReady
+	case lifecycle.Idle:
+		return agentapi.MachineIdle
+	case lifecycle.Stopping:
+		return agentapi.MachineStopping
+	case lifecycle.Stopped:
+		return agentapi.MachineStopped
+	case lifecycle.Failed:
+		return agentapi.MachineFailed
+	case lifecycle.NotExist:
+		if c.From == lifecycle.Creating {
+			return agentapi.MachineFailed
+		}
+		return agentapi.MachineRemoved
+	}
+	return ""
+}

@@ -1,0 +1,84 @@
+package machine
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/arcboxlabs/arcbox-go/agent/event"
+	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
+	"github.com/arcboxlabs/arcbox-go/boot"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+// Options are what a Manager works with.
+type Options struct {
+	Home    home.Home
+	Program string // path of arcbox-vm
+	Events  *event.Bus
+	Log     zerolog.Logger
+
+	// Settings are what is configured now; they are asked for at each use, and may change between. Nil means the defaults.
+	Settings func() Settings
+	// Library has the boot assets.
+	Library *boot.Library
+	// Fetch brings a boot asset into the library when a start finds none there; it has a stall limit of its own. Nil
+	// means that nothing can be had from elsewhere.
+	Fetch func(ctx context.Context) (*boot.Asset, error)
+
+	// Mock makes machines that have no VM: they go through the states and answer nothing.
+	Mock bool
+}
+
+// Settings are the part of the configuration that is about machines. Zero values mean the defaults.
+type Settings struct {
+	CPUs    int    // min(the host's, 32)
+	Memory  uint64 // bytes; half of the host's within 512 MiB and 16 GiB
+	Disk    int64  // nominal bytes; 50 GB
+	Kernel  string // path of a kernel instead of the boot asset's
+	Cmdline string // added to the asset's
+	Backend string // engine; "" for the host's best
+	Asset   string // which boot asset: an ID or a flavour; "" for the library's default
+
+	IdleAfter time.Duration // without use; 5 min
+	IdleLoad  float64       // a guest whose load is above it is not idle; 0.5
+	NoStop    bool          // do not stop a machine that has been idle for StopAfter
+	StopAfter time.Duration // 30 min
+	NoBalloon bool          // leave it to free page reporting to give memory back
+	Reserve   uint64        // bytes that the balloon leaves the guest beyond what it says it needs; 128 MiB
+
+	HealthEvery time.Duration // between the guest's beats; 5 s
+	Limits      lifecycle.Limits
+	Flush       vmapi.Flush   // what a guest's flush means; "" for host
+	DiskReserve int64         // of storage.Spec
+	Orphan      time.Duration // how long a VM waits for the next agent; 0 for vmapi's default
+}
+
+// withDefaults fills in what nobody said.
+func (s Settings) withDefaults() Settings {
+	def(&s.CPUs, min(runtime.NumCPU(), 32))
+	def(&s.Memory, defaultMemory(hostMemory()))
+	def(&s.Disk, 50e9)
+	def(&s.IdleAfter, 5*time.Minute)
+	def(&s.IdleLoad, 0.5)
+	def(&s.StopAfter, 30*time.Minute)
+	def(&s.Reserve, 128<<20)
+	def(&s.HealthEvery, 5*time.Second)
+	def(&s.Flush, vmapi.FlushHost)
+	return s
+}
+
+func def[T comparable](v *T, otherwise T) {
+	var zero T
+	if *v == zero {
+		*v = otherwise
+	}
+}
+
+// defaultMemory is half of the host's, in whole MiB.
+func defaultMemory(host uint64) uint64 {
+	return min(max(host/2&^(1<<20-1), 512<<20), 16<<30)
+}

@@ -1,0 +1,159 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// records are the files of all machines in a directory: NAME.json each. What the directory holds at any moment, kill -9
+// and power cuts included, is each record as it was or as it is, never half of one.
+type records struct{ dir string }
+
+const (
+	recordSuffix = ".json"
+	asideSuffix  = ".unreadable"
+)
+
+func (rs records) path(name string) string { return filepath.Join(rs.dir, name+recordSuffix) }
+
+// load reads all records by name. One that cannot be read is set aside by a rename and reported; it is for a person to
+// mend, and no other machine suffers from it.
+func (rs records) load() (all []*Record, problems []string, err error) {
+	entries, err := os.ReadDir(rs.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the machine records: %w", err)
+	}
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), recordSuffix)
+		switch {
+		case strings.HasPrefix(e.Name(), tempPrefix):
+			os.Remove(filepath.Join(rs.dir, e.Name())) // a write that a kill cut off
+		case strings.Contains(e.Name(), asideSuffix):
+			problems = append(problems, "a record that cannot be read is kept at "+filepath.Join(rs.dir, e.Name()))
+		case ok:
+			r, err := rs.read(name)
+			if err == nil {
+				err = distinct(all, r)
+			}
+			if err != nil {
+				problems = append(problems, rs.setAside(name, err))
+				continue
+			}
+			all = append(all, r)
+		}
+	}
+	return all, problems, nil
+}
+
+// distinct refuses a CID that another record has.
+func distinct(all []*Record, r *Record) error {
+	i := slices.IndexFunc(all, func(o *Record) bool { return o.CID == r.CID })
+	if i >= 0 {
+		return fmt.Errorf("its cid %d is that of the machine %s", r.CID, all[i].Name)
+	}
+	return nil
+}
+
+// read reads one record. Errors: fs.ErrNotExist.
+func (rs records) read(name string) (*Record, error) {
+	f, err := os.Open(rs.path(name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
+	if err != nil {
+		return nil, err
+	}
+	r, err := parseRecord(b)
+	if err == nil && r.Name != name {
+		err = fmt.Errorf("it is the record of %q", r.Name)
+	}
+	return r, err
+}
+
+// setAside renames a record that cannot be read, and says where it is.
+func (rs records) setAside(name string, why error) string {
+	from := rs.path(name)
+	to := filepath.Join(rs.dir, name+asideSuffix+"-"+time.Now().UTC().Format("20060102T150405.000"))
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Sprintf("the record %s cannot be read (%v), and cannot be set aside: %v", from, why, err)
+	}
+	return fmt.Sprintf("the record %s cannot be read: %v; it is kept at %s", from, why, to)
+}
+
+// tempPrefix marks files that are being written.
+const tempPrefix = ".tmp-"
+
+// write puts a record on the disk: when it returns, the record survives a power cut.
+func (rs records) write(r *Record) error {
+	b, err := r.encode()
+	if err == nil {
+		err = writeFile(rs.dir, r.Name+recordSuffix, b)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep the record of %s: %w", r.Name, err)
+	}
+	return nil
+}
+
+// writeFile replaces dir/name as a whole.
+func writeFile(dir, name string, b []byte) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, tempPrefix+"*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes renames and removals in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// remove forgets a record. One that is gone already is no error.
+func (rs records) remove(name string) error {
+	err := os.Remove(rs.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(rs.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot remove the record of %s: %w", name, err)
+	}
+	return nil
+}
+
+// exists says whether a record's file is there.
+func (rs records) exists(name string) bool {
+	_, err := os.Lstat(rs.path(name))
+	return err == nil
+}
