@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"os"
 	"sync"
@@ -20,9 +19,9 @@ const (
 	// maxNotes is how many notes may wait for their handlers; the peer is not
 	// read from while more do.
 	maxNotes = 16
-	// maxRefusals is how many calls may wait to be told that they are refused. A peer that
-	// sends more without reading its answers floods us.
-	maxRefusals = 1024
+	// maxLater is how many messages may wait for a goroutine to send them. A peer for whom
+	// there are more sends calls without reading our answers.
+	maxLater = 1024
 )
 
 // A Conn is one connection. Any goroutine may use it.
@@ -32,26 +31,31 @@ type Conn struct {
 	peer     Peer
 	ctx      context.Context // ends with the connection; parent of every handler's
 	cancel   context.CancelFunc
-	notes    chan *message  // to the goroutine that handles them one by one
-	handlers sync.WaitGroup // and whatever else answers the peer
+	notes    chan func()    // to the goroutine that handles them one by one, once there is one
+	handlers sync.WaitGroup // and whoever reads, or answers the peer
+	turn     chan struct{}  // gives the reading to a goroutine that stands by
 	done     chan struct{}  // closed when the reader and every handler have ended
 
 	greeting sync.Once // has our hello be the first thing that is sent
 	greeted  error     // what became of it
 
-	files []*os.File // came and were not claimed by a message; the reader's own
+	// Owned by whoever reads.
+	files      []*os.File // came and were not claimed by a message
+	met        bool       // the peer has said hello
+	delivering bool       // somebody takes from notes
 
-	opening sync.Mutex // held while a call that opens streams is sent: their numbers go out in order
+	opening chan struct{} // holds the token of a call that opens streams while it is sent: their numbers go out in order
 
 	mu       sync.Mutex // guards what follows
 	err      error      // why the connection ended; nil while it lives
 	mourning *time.Timer
-	remote   Hello // zero before it came
-	next     uint64
-	waiting  map[uint64]chan *message           // our calls, by id
+	remote   Hello                              // zero before it came
+	calls    uint64                             // the last number of a call of ours
+	waiting  map[uint64]*pending                // our calls, by id
 	serving  map[uint64]context.CancelCauseFunc // the peer's calls, by id
 	busy     int                                // the peer's calls that were not answered yet, more than are served when it reads slowly
-	refused  []*message                         // answers to calls that were not let in
+	standing int                                // goroutines that stand by to read
+	later    []*message                         // to be sent by a goroutine of its own
 	draining chan struct{}                      // not nil: no call is let in; closed when all are answered
 	streams  map[int32]*Stream                  // positive: opened here; negative: by the peer
 	opened   int32                              // the last number given here
@@ -85,8 +89,9 @@ func prepareConn(w Wire, mux *Mux, peer Peer) *Conn {
 		mux = NewMux()
 	}
 	c := &Conn{
-		wire: w, mux: mux, peer: peer, done: make(chan struct{}), notes: make(chan *message, maxNotes),
-		waiting: map[uint64]chan *message{}, serving: map[uint64]context.CancelCauseFunc{},
+		wire: w, mux: mux, peer: peer, done: make(chan struct{}), notes: make(chan func(), maxNotes), turn: make(chan struct{}),
+		opening: make(chan struct{}, 1),
+		waiting: map[uint64]*pending{}, serving: map[uint64]context.CancelCauseFunc{},
 		streams: map[int32]*Stream{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithValue(context.Background(), connKey{}, c))
@@ -99,7 +104,7 @@ func (c *Conn) start() {
 			c.lost(err)
 		}
 	})
-	go c.run()
+	c.handlers.Go(c.lead)
 }
 
 // FromFile makes a Conn of an inherited stream socket. It takes f over.
@@ -198,28 +203,82 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// run reads until the connection ends.
-func (c *Conn) run() {
-	c.handlers.Go(c.deliver)
-	c.fail(readError(c.readAll()))
-	close(c.notes)
-	c.handlers.Wait()
-	closeAll(c.files)
-	close(c.done)
-}
-
-// readAll reads and routes messages until it cannot.
-func (c *Conn) readAll() error {
-	m, err := c.read()
-	if err == nil {
-		err = c.meet(m)
-	}
-	for err == nil {
-		if m, err = c.read(); err == nil {
-			err = c.route(m)
+// lead reads and routes messages. A call is served by the goroutine that has read it, which
+// first gives the reading to another: so a call costs no switch of goroutines
+// before its handler.
+func (c *Conn) lead() {
+	for {
+		serve, err := c.next()
+		if err != nil {
+			c.end(err)
+			return
+		}
+		c.handOver()
+		serve()
+		if !c.standBy() {
+			return
 		}
 	}
-	return err
+}
+
+// maxStanding is how many goroutines stand by to read: two take turns where one call comes
+// after another.
+const maxStanding = 2
+
+// handOver has another goroutine read.
+func (c *Conn) handOver() {
+	select {
+	case c.turn <- struct{}{}: // one stands by
+	default:
+		c.handlers.Go(c.lead)
+	}
+}
+
+// standBy waits for the reading to be given here. It is false when there is nothing to wait for.
+func (c *Conn) standBy() bool {
+	c.mu.Lock()
+	if c.err != nil || c.standing >= maxStanding {
+		c.mu.Unlock()
+		return false
+	}
+	c.standing++
+	c.mu.Unlock()
+	_, ok := <-c.turn
+	c.mu.Lock()
+	c.standing--
+	c.mu.Unlock()
+	return ok
+}
+
+// end is the last thing that a reader does.
+func (c *Conn) end(err error) {
+	c.fail(readError(err))
+	close(c.turn)
+	close(c.notes)
+	go func() {
+		c.handlers.Wait()
+		closeAll(c.files)
+		close(c.done)
+	}()
+}
+
+// next reads and routes messages until a call is to be served, which its result does.
+func (c *Conn) next() (serve func(), err error) {
+	for {
+		m, err := c.read()
+		if err != nil {
+			return nil, err
+		}
+		if !c.met {
+			err = c.meet(m)
+			c.met = err == nil
+		} else {
+			serve, err = c.route(m)
+		}
+		if serve != nil || err != nil {
+			return serve, err
+		}
+	}
 }
 
 // read returns the next message; its descriptors are the caller's. io.EOF
@@ -267,8 +326,8 @@ func (c *Conn) fail(cause error) {
 	if c.mourning != nil {
 		c.mourning.Stop()
 	}
-	for id, ch := range c.waiting {
-		close(ch)
+	for id, p := range c.waiting {
+		close(p.done)
 		delete(c.waiting, id)
 	}
 	streams := c.streams
@@ -292,24 +351,24 @@ func (c *Conn) lost(err error) {
 	}
 }
 
-// route gives m to whoever it is for. Replies that nobody waits for any more
-// are dropped. An error is a violation.
-func (c *Conn) route(m *message) error {
+// route gives m to whoever it is for, and has a call be served by what it returns. Replies
+// that nobody waits for any more are dropped. An error is a violation.
+func (c *Conn) route(m *message) (serve func(), err error) {
 	switch m.Type {
 	case typeCall:
 		return c.accept(m)
-	case typeHello:
-		closeAll(m.files)
-		return violation("a second hello")
-	case typeRefused:
-		closeAll(m.files)
-		return refusal(m.Error)
 	case typeNote:
-		select {
-		case c.notes <- m:
-		case <-c.ctx.Done():
-			closeAll(m.files)
-		}
+		return nil, c.hear(m)
+	case typeReply, typeError:
+		c.settle(m)
+		return nil, nil
+	}
+	closeAll(m.files)
+	switch m.Type {
+	case typeHello:
+		return nil, violation("a second hello")
+	case typeRefused:
+		return nil, refusal(m.Error)
 	case typeCancel:
 		c.mu.Lock()
 		stop := c.serving[m.ID]
@@ -317,22 +376,9 @@ func (c *Conn) route(m *message) error {
 		if stop != nil {
 			stop(Errorf(Cancelled, "the caller gave up"))
 		}
-		closeAll(m.files)
-	case typeReply, typeError:
-		c.mu.Lock()
-		ch := c.waiting[m.ID]
-		delete(c.waiting, m.ID)
-		c.mu.Unlock()
-		if ch == nil {
-			closeAll(m.files)
-			return nil
-		}
-		ch <- m // has room for one
-	default:
-		closeAll(m.files)
-		return c.stream(m)
+		return nil, nil
 	}
-	return nil
+	return nil, c.stream(m)
 }
 
 // stream does what a message about one stream says. One that is over is no
@@ -363,181 +409,30 @@ func (c *Conn) drop(id int32) {
 	delete(c.streams, id)
 }
 
-// deliver handles notes in the order in which they came.
-func (c *Conn) deliver() {
-	for m := range c.notes {
-		n, ok := c.mux.notes[m.Method]
-		if ok && c.ctx.Err() == nil && allowed(c.peer, n.need, m.Method) == nil {
-			if err := n.handle(c.ctx, m); err != nil {
-				c.fail(readError(err))
-			}
-		}
-		closeAll(m.files) // what the handler took is nil by now
-	}
-}
-
-// accept starts the handler of a call, or refuses it.
-func (c *Conn) accept(m *message) error {
-	ctx, refusal, err := c.admit(m)
-	switch {
-	case err != nil:
-		closeAll(m.files)
-	case refusal != nil:
-		closeAll(m.files)
-		return c.refuse(&message{Type: typeError, ID: m.ID, Error: refusal})
-	default:
-		c.handlers.Go(func() { c.serve(ctx, c.mux.routes[m.Method].handle, m) })
-	}
-	return err
-}
-
-// admit looks at a call, and makes its context and its streams if it may come
-// in. An error is a violation.
-func (c *Conn) admit(m *message) (context.Context, *Error, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	refusal, err := c.examine(m)
-	if refusal != nil || err != nil {
-		return nil, refusal, err
-	}
-	for _, id := range m.Streams {
-		s := newStream()
-		s.prepare(c, -id)
-		s.open()
-		c.streams[-id] = s
-		m.streams = append(m.streams, s)
-	}
-	ctx, stop := context.WithCancelCause(c.ctx)
-	c.serving[m.ID] = stop
-	c.busy++
-	return ctx, nil, nil
-}
-
-// examine says why a call may not come in, and counts its streams as opened.
-// The caller holds mu.
-func (c *Conn) examine(m *message) (*Error, error) {
-	if c.err != nil {
-		return nil, c.err
-	}
-	if c.serving[m.ID] != nil {
-		return nil, violation("two calls under way have the number %d", m.ID)
-	}
-	for _, id := range m.Streams {
-		if id <= c.theirs {
-			return nil, violation("stream %d is opened after stream %d", id, c.theirs)
-		}
-		c.theirs = id
-	}
-	r, ok := c.mux.routes[m.Method]
-	if !ok {
-		return Errorf(NoMethod, "cannot call %.64q: the peer has no such method", m.Method), nil
-	}
-	if e := allowed(c.peer, r.need, m.Method); e != nil {
-		return e, nil
-	}
-	switch {
-	case c.draining != nil:
-		return Errorf(Busy, "cannot call %s: the peer is ending", m.Method), nil
-	case len(c.serving) >= maxCalls || c.busy >= 2*maxCalls:
-		return Errorf(Busy, "cannot call %s: %d calls are under way", m.Method, maxCalls), nil
-	case c.openByPeer()+len(m.Streams) > MaxStreams:
-		return Errorf(Busy, "cannot call %s: at most %d streams may be open", m.Method, MaxStreams), nil
-	}
-	return nil, nil
-}
-
-// openByPeer counts the peer's open streams. The caller holds mu.
-func (c *Conn) openByPeer() int {
-	n := 0
-	for id := range c.streams {
-		if id < 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// refuse answers a call without a handler, and without waiting: a peer that does not read
-// its answers must not stop us reading its calls. An error is a violation.
-func (c *Conn) refuse(m *message) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.refused) >= maxRefusals {
-		return violation("%d refused calls wait for the peer to read their answers", maxRefusals)
-	}
-	c.refused = append(c.refused, m)
-	if len(c.refused) == 1 {
-		c.handlers.Go(c.sendRefusals)
-	}
-	return nil
-}
-
-// sendRefusals sends what refuse has left, which is one answer or more.
-func (c *Conn) sendRefusals() {
-	for more := true; more; {
-		c.mu.Lock()
-		m := c.refused[0]
-		c.mu.Unlock()
-		c.answer(m)
-		c.mu.Lock()
-		c.refused = c.refused[1:]
-		more = len(c.refused) > 0 && c.err == nil
-		c.mu.Unlock()
-	}
-}
-
-// serve runs one handler and answers.
-func (c *Conn) serve(ctx context.Context, h handler, m *message) {
-	if m.TimeoutMS > 0 {
-		var done context.CancelFunc
-		ctx, done = context.WithTimeout(ctx, time.Duration(m.TimeoutMS)*time.Millisecond)
-		defer done()
-	}
-	reply, err := h(ctx, m)
-	closeAll(m.files) // what the handler took is nil by now
-	for _, s := range m.streams {
-		if s != nil {
-			s.Reset(Errorf(Cancelled, "the call that opened the stream has ended"))
-		}
-	}
-	c.mu.Lock()
-	c.serving[m.ID](nil) // frees the context
-	delete(c.serving, m.ID)
-	c.mu.Unlock()
-	if err != nil {
-		reply = &message{Type: typeError, Error: asError(err)}
-	} else {
-		reply.Type = typeReply
-	}
-	reply.ID = m.ID
-	c.answer(reply)
-	closeAll(reply.files)
-	c.mu.Lock()
-	c.busy--
-	c.rest()
-	c.mu.Unlock()
-}
-
-// send writes a message whole, or not at all. Whatever the stream itself
-// refuses ends the connection, for half a frame may be out.
-func (c *Conn) send(m *message) error {
-	frame, err := pack(m)
+// send writes a message whole, or not at all; ctx ends the wait for a peer who takes
+// nothing. Whatever the wire itself refuses ends the connection, for half a frame may be out.
+func (c *Conn) send(ctx context.Context, m *message) error {
+	f, err := pack(m)
 	if err != nil {
 		return err
 	}
-	return c.sendFrame(frame, m.files)
+	return c.sendFrame(ctx, f, m.files)
 }
 
-func (c *Conn) sendFrame(frame []byte, files []*os.File) error {
+// sendFrame takes f over.
+func (c *Conn) sendFrame(ctx context.Context, f *packet, files []*os.File) error {
+	defer f.free()
 	err := c.greet()
 	if err == nil {
-		err = c.wire.Send(frame, files)
+		err = c.wire.Send(ctx, f.b, files)
 	}
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, errors.ErrUnsupported):
 		return errors.New("cannot send descriptors: only a Unix socket carries them here")
+	case ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		return err
 	}
 	c.lost(err)
 	<-c.ctx.Done()
@@ -547,98 +442,43 @@ func (c *Conn) sendFrame(frame []byte, files []*os.File) error {
 // answer sends what the peer waits for. If it cannot be said, the peer learns
 // why; if not even that, the connection ends.
 func (c *Conn) answer(m *message) {
-	err := c.send(m)
+	err := c.send(context.Background(), m)
 	if err == nil || c.Err() != nil {
 		return
 	}
-	if m.Type != typeReply || c.send(&message{Type: typeError, ID: m.ID, Error: asError(err)}) != nil {
+	if m.Type != typeReply || c.send(context.Background(), &message{Type: typeError, ID: m.ID, Error: asError(err)}) != nil {
 		c.fail(fmt.Errorf("%w: %v", ErrInvalid, err))
 	}
 }
 
-// roundTrip sends a call and waits for its answer.
-func (c *Conn) roundTrip(ctx context.Context, call *message) (*message, error) {
-	ch := make(chan *message, 1)
-	if at, ok := ctx.Deadline(); ok {
-		call.TimeoutMS = max(1, time.Until(at).Milliseconds())
-	}
-	if err := c.launch(call, ch); err != nil {
-		return nil, fmt.Errorf("cannot call %s: %w", call.Method, err)
-	}
-	return c.await(ctx, call, ch)
-}
-
-// launch sends a call with the streams that it opens.
-func (c *Conn) launch(call *message, ch chan *message) error {
-	if len(call.streams) > 0 {
-		c.opening.Lock()
-		defer c.opening.Unlock()
-	}
-	if err := c.register(call, ch); err != nil {
-		return err
-	}
-	if err := c.send(call); err != nil {
-		c.forget(call.ID)
-		return err
-	}
-	for _, s := range call.streams {
-		if !s.open() { // closed already
-			s.Reset(Errorf(Cancelled, "the other end closed the stream"))
-		}
-	}
-	return nil
-}
-
-// register numbers a call and its streams, which the peer may answer from now
-// on.
-func (c *Conn) register(call *message, ch chan *message) error {
+// tell sends m without waiting: a peer that reads nothing must stop neither our reading nor a
+// caller who gives up. An error is a violation.
+func (c *Conn) tell(m *message) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
-		return c.err
+		return nil // nobody hears it
 	}
-	if int(c.opened)+len(call.streams) > math.MaxInt32 {
-		return Errorf(Busy, "the connection has no numbers left for streams; make a new one")
+	if len(c.later) >= maxLater {
+		return violation("%d messages wait for the peer to read them", maxLater)
 	}
-	c.next++
-	call.Type, call.ID = typeCall, c.next
-	c.waiting[call.ID] = ch
-	for _, s := range call.streams {
-		c.opened++
-		call.Streams = append(call.Streams, c.opened)
-		c.streams[c.opened] = s
-		s.prepare(c, c.opened)
+	c.later = append(c.later, m)
+	if len(c.later) == 1 {
+		c.handlers.Go(c.sendLater)
 	}
 	return nil
 }
 
-func (c *Conn) await(ctx context.Context, call *message, ch chan *message) (*message, error) {
-	select {
-	case m, ok := <-ch:
-		if !ok {
-			return nil, fmt.Errorf("cannot finish %s: %w", call.Method, c.Err())
-		}
-		if m.Type == typeError {
-			closeAll(m.files)
-			return nil, m.Error
-		}
-		return m, nil
-	case <-ctx.Done():
-		if c.forget(call.ID) {
-			c.answer(&message{Type: typeCancel, ID: call.ID})
-		} else if m, ok := <-ch; ok { // the reply came in between
-			closeAll(m.files)
-		}
-		return nil, fmt.Errorf("cannot finish %s: %w", call.Method, context.Cause(ctx))
+// sendLater sends what tell has left, which is one message or more.
+func (c *Conn) sendLater() {
+	for more := true; more; {
+		c.mu.Lock()
+		m := c.later[0]
+		c.mu.Unlock()
+		c.answer(m)
+		c.mu.Lock()
+		c.later = c.later[1:]
+		more = len(c.later) > 0
+		c.mu.Unlock()
 	}
-}
-
-// forget stops waiting for a reply. It is false when the reply or the end of
-// the connection came first.
-func (c *Conn) forget(id uint64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.waiting[id]
-	delete(c.waiting, id)
-	return ok
 }

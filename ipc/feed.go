@@ -69,22 +69,25 @@ func (s *Sink[Item]) SendEncoded(e Encoded[Item]) error {
 // ends, and Send then fails. A second handler for a name is a bug in the program
 // and panics.
 func HandleFeed[Req, Item any](mux *Mux, f Feed[Req, Item], h func(context.Context, *Req, *Sink[Item]) error) {
-	mux.add(f.Name, f.Need, func(ctx context.Context, call *message) (*message, error) {
+	mux.add(f.Name, f.Need, func(call *message) handler {
 		if len(call.streams) != 1 {
-			return nil, Errorf(BadRequest, "cannot answer %s: the call must open one stream for the items, and opens %d", f.Name, len(call.streams))
+			return failing(Errorf(BadRequest, "cannot answer %s: the call must open one stream for the items, and opens %d", f.Name, len(call.streams)))
 		}
 		s := call.streams[0]
-		call.streams = nil // it is ours
-		defer s.Close()
+		call.streams = nil
 		req := new(Req)
 		if err := decode(call, req); err != nil {
-			return nil, Errorf(BadRequest, "cannot read the request of %s: %v", f.Name, err)
+			s.Close()
+			return failing(Errorf(BadRequest, "cannot read the request of %s: %v", f.Name, err))
 		}
-		defer context.AfterFunc(ctx, func() { s.lose(context.Cause(ctx)) })()
-		if err := errors.Join(h(ctx, req, &Sink[Item]{stream: s}), s.CloseWrite()); err != nil {
-			return nil, err
+		return func(ctx context.Context) (*message, error) {
+			defer s.Close()
+			defer context.AfterFunc(ctx, func() { s.lose(context.Cause(ctx)) })()
+			if err := errors.Join(h(ctx, req, &Sink[Item]{stream: s}), s.CloseWrite()); err != nil {
+				return nil, err
+			}
+			return &message{}, nil
 		}
-		return &message{}, nil
 	})
 }
 
@@ -100,18 +103,14 @@ func HandleFeed[Req, Item any](mux *Mux, f Feed[Req, Item], h func(context.Conte
 //	}
 func Subscribe[Req, Item any](ctx context.Context, c *Conn, f Feed[Req, Item], req *Req) iter.Seq2[*Item, error] {
 	return func(yield func(*Item, error) bool) {
-		call, err := encode(req)
-		if err != nil {
-			yield(nil, fmt.Errorf("cannot call %s: %w", f.Name, err))
-			return
-		}
+		call := encode(req)
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		s := newStream()
 		call.Method, call.streams = f.Name, []*Stream{s}
 		result := make(chan error, 1)
 		go func() {
-			_, err := c.roundTrip(ctx, call)
+			err := c.roundTrip(ctx, call, &struct{}{})
 			s.lose(cmp.Or(err, errNoEnd)) // what came is still read
 			result <- err
 		}()

@@ -68,9 +68,10 @@ type message struct {
 	Protocol  int             `json:"protocol,omitempty"` // of a hello
 	Build     string          `json:"build,omitempty"`    // of a hello
 
+	body    any // what becomes Body when it is sent
 	files   []*os.File
 	streams []*Stream // those of Streams
-	data    []byte    // of typeData; valid until the next read
+	data    []byte    // of typeData; valid until the next read, as Body is
 }
 
 // check refuses what no peer of ours sends.
@@ -131,8 +132,11 @@ func parse(frame []byte) (*message, error) {
 	switch kind {
 	case kindMessage:
 		m := new(message)
-		if err := json.Unmarshal(text, m); err != nil {
-			return nil, fmt.Errorf("a frame is not a message: %w", err)
+		if !m.scan(text) {
+			*m = message{}
+			if err := json.Unmarshal(text, m); err != nil {
+				return nil, fmt.Errorf("a frame is not a message: %w", err)
+			}
 		}
 		return m, m.check()
 	case kindData:
@@ -158,28 +162,4 @@ func frameHeader(frame []byte) (kind byte, n int, err error) {
 		return 0, 0, fmt.Errorf("a frame of %d bytes; 1 to %d are allowed", n, MaxFrame)
 	}
 	return kind, n, nil
-}
-
-// pack makes the frame of a message, and is where one that cannot be sent is
-// noticed.
-func pack(m *message) ([]byte, error) {
-	m.FDs = len(m.files)
-	if err := m.check(); err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > MaxFrame {
-		return nil, fmt.Errorf("cannot send a message of %d bytes: at most %d are allowed", len(text), MaxFrame)
-	}
-	return append(binary.BigEndian.AppendUint32(nil, kindMessage<<24|uint32(len(text))), text...), nil
-}
-
-// appendData adds the frame of up to MaxData bytes of a stream to b.
-func appendData(b []byte, stream int32, data []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, kindData<<24|uint32(4+len(data)))
-	b = binary.BigEndian.AppendUint32(b, uint32(stream))
-	return append(b, data...)
 }

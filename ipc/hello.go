@@ -56,11 +56,12 @@ func (c *Conn) greet() error {
 }
 
 func sendPlain(w Wire, m *message) error {
-	frame, err := pack(m)
+	f, err := pack(m)
 	if err != nil {
 		return err
 	}
-	return w.Send(frame, nil)
+	defer f.free()
+	return w.Send(context.Background(), f.b, nil)
 }
 
 // meet takes the peer's first message, which must be a Hello of our version. A peer of

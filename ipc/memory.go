@@ -1,14 +1,13 @@
 package ipc
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"slices"
 	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // memoryBytes is how much a Memory wire holds in each direction, as a socket does.
@@ -45,11 +44,28 @@ func (w *memoryWire) Peer() (Peer, error) {
 	return Peer{UID: os.Getuid(), PID: os.Getpid(), Source: "memory"}, nil
 }
 
-func (w *memoryWire) Send(frame []byte, files []*os.File) error {
+func (w *memoryWire) Send(ctx context.Context, frame []byte, files []*os.File) error {
 	q := w.out
+	copies, err := duplicate(files)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.change.Broadcast()
+	})()
+	err = q.put(ctx, frame, copies)
+	if err != nil {
+		closeAll(copies)
+	}
+	return err
+}
+
+func (q *memoryQueue) put(ctx context.Context, frame []byte, files []*os.File) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.size > memoryBytes && !q.over && !q.gone {
+	for q.size > memoryBytes && !q.over && !q.gone && ctx.Err() == nil {
 		q.change.Wait()
 	}
 	switch {
@@ -57,14 +73,10 @@ func (w *memoryWire) Send(frame []byte, files []*os.File) error {
 		return net.ErrClosed
 	case q.gone:
 		return io.ErrClosedPipe
+	case q.size > memoryBytes:
+		return context.Cause(ctx)
 	}
-	for _, f := range files {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		q.files = append(q.files, os.NewFile(uintptr(fd), "received"))
-	}
+	q.files = append(q.files, files...)
 	q.frames = append(q.frames, slices.Clone(frame))
 	q.size += len(frame)
 	q.change.Broadcast()

@@ -70,19 +70,21 @@ type Mux struct {
 	notes  map[string]noteRoute
 }
 
-// A route is a method, without its types.
+// A route is a method, without its types. prepare reads a call's body, which is gone when it
+// returns, and is not given time to wait: the reader waits for it.
 type route struct {
-	need   Access
-	handle handler
+	need    Access
+	prepare func(call *message) handler
 }
 
+// A noteRoute is a note, without its type. An error of prepare is a violation.
 type noteRoute struct {
-	need   Access
-	handle func(context.Context, *message) error
+	need    Access
+	prepare func(*message) (handle func(context.Context), err error)
 }
 
-// A handler turns a call's body and descriptors into those of its reply.
-type handler func(ctx context.Context, call *message) (*message, error)
+// A handler makes the reply of one call.
+type handler func(context.Context) (*message, error)
 
 // NewMux makes a Mux that knows no method but Ping.
 func NewMux() *Mux {
@@ -96,64 +98,59 @@ func NewMux() *Mux {
 // the reply are closed once it is sent. A second handler for a name is a bug in
 // the program and panics.
 func Handle[Req, Resp any](mux *Mux, m Method[Req, Resp], h func(context.Context, *Req) (*Resp, error)) {
-	mux.add(m.Name, m.Need, func(ctx context.Context, call *message) (*message, error) {
+	mux.add(m.Name, m.Need, func(call *message) handler {
 		req := new(Req)
 		if err := decode(call, req); err != nil {
-			return nil, Errorf(BadRequest, "cannot read the request of %s: %v", m.Name, err)
+			return failing(Errorf(BadRequest, "cannot read the request of %s: %v", m.Name, err))
 		}
-		resp, err := h(ctx, req)
-		if err != nil {
-			return nil, err
+		return func(ctx context.Context) (*message, error) {
+			resp, err := h(ctx, req)
+			if err != nil {
+				return nil, err
+			}
+			return encode(resp), nil
 		}
-		return encode(resp)
 	})
 }
 
-func (mux *Mux) add(name string, need Access, h handler) {
+func (mux *Mux) add(name string, need Access, prepare func(*message) handler) {
 	if _, ok := mux.routes[name]; ok {
 		panic("ipc: two handlers for " + name)
 	}
-	mux.routes[name] = route{need, h}
+	mux.routes[name] = route{need, prepare}
+}
+
+// failing is the handler of a call whose request cannot be read.
+func failing(e *Error) handler {
+	return func(context.Context) (*message, error) { return nil, e }
 }
 
 // Call asks the peer and waits for its reply or for ctx to end. Errors: *Error
 // from the peer; ErrInterrupted and ErrInvalid (wrapped) when no reply can come;
 // the context's error.
 func Call[Req, Resp any](ctx context.Context, c *Conn, m Method[Req, Resp], req *Req) (*Resp, error) {
-	call, err := encode(req)
-	if err != nil {
-		return nil, fmt.Errorf("cannot call %s: %w", m.Name, err)
-	}
+	call := encode(req)
 	call.Method = m.Name
-	reply, err := c.roundTrip(ctx, call)
-	if err != nil {
+	resp := new(Resp)
+	if err := c.roundTrip(ctx, call, resp); err != nil {
 		for _, s := range call.streams {
 			s.Reset(Errorf(Cancelled, "the call that opened the stream has failed"))
 		}
 		return nil, err
 	}
-	resp := new(Resp)
-	if err := decode(reply, resp); err != nil {
-		closeAll(reply.files)
-		return nil, fmt.Errorf("cannot read the reply of %s: %w", m.Name, err)
-	}
 	return resp, nil
 }
 
-// encode makes a message of a body and its descriptors.
-func encode(body any) (*message, error) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	m := &message{Body: text}
+// encode makes a message of a body with its descriptors and streams.
+func encode(body any) *message {
+	m := &message{body: body}
 	if fs := filesOf(body); fs != nil {
 		m.files = fs.list
 	}
 	if ss := streamsOf(body); ss != nil {
 		m.streams = ss.list
 	}
-	return m, nil
+	return m
 }
 
 // decode fills body from m and hands it the descriptors and streams. Fields that body does

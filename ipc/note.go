@@ -15,15 +15,12 @@ type Note[Body any] struct {
 // Send tells the peer something. That it was sent does not mean that it came or
 // that the peer knows such notes. Errors: those of Call.
 func Send[Body any](c *Conn, n Note[Body], body *Body) error {
-	m, err := encode(body)
-	if err != nil {
-		return fmt.Errorf("cannot send %s: %w", n.Name, err)
-	}
+	m := encode(body)
 	m.Type, m.Method = typeNote, n.Name
 	if err := c.Err(); err != nil {
 		return fmt.Errorf("cannot send %s: %w", n.Name, err)
 	}
-	if err := c.send(m); err != nil {
+	if err := c.send(context.Background(), m); err != nil {
 		return fmt.Errorf("cannot send %s: %w", n.Name, err)
 	}
 	return nil
@@ -38,12 +35,11 @@ func OnNote[Body any](mux *Mux, n Note[Body], h func(context.Context, *Body)) {
 	if _, ok := mux.notes[n.Name]; ok {
 		panic("ipc: two handlers for " + n.Name)
 	}
-	mux.notes[n.Name] = noteRoute{n.Need, func(ctx context.Context, m *message) error {
+	mux.notes[n.Name] = noteRoute{n.Need, func(m *message) (func(context.Context), error) {
 		body := new(Body)
 		if err := decode(m, body); err != nil {
-			return violation("cannot read %s: %w", n.Name, err)
+			return nil, violation("cannot read %s: %w", n.Name, err)
 		}
-		h(ctx, body)
-		return nil
+		return func(ctx context.Context) { h(ctx, body) }, nil
 	}}
 }

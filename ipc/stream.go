@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"sync"
 )
@@ -143,7 +144,7 @@ func (s *Stream) writeSome(p []byte) (int, error) {
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	if err := conn.sendFrame(appendData(nil, id, p[:n]), nil); err != nil {
+	if err := conn.sendFrame(context.Background(), packData(id, p[:n]), nil); err != nil {
 		return 0, err
 	}
 	return n, nil

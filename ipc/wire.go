@@ -1,12 +1,17 @@
 package ipc
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
-	"sync"
+	"slices"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Wire carries frames between two ends: it is what a transport has to be, and
@@ -14,10 +19,11 @@ import (
 // header; a Wire need not look into it.
 type Wire interface {
 	// Send sends one frame and the descriptors that travel with it. Both are borrowed
-	// until it returns. Any goroutine may call it. Errors: errors.ErrUnsupported when
-	// this transport carries no descriptors, and nothing was sent; after any other
-	// nothing more can be sent.
-	Send(frame []byte, files []*os.File) error
+	// until it returns. Any goroutine may call it. While the peer takes nothing it waits, until
+	// ctx ends: what has begun is then sent without it, and Send succeeds. Errors: ctx's,
+	// or errors.ErrUnsupported when this transport carries no descriptors, and nothing was sent;
+	// after any other nothing more can be sent.
+	Send(ctx context.Context, frame []byte, files []*os.File) error
 	// Receive waits for the next frame, which stays valid until the next call, and gives
 	// the descriptors that have come since the last, which are the caller's also
 	// beside an error. Only one goroutine calls it. Errors: io.EOF when the peer has
@@ -33,10 +39,14 @@ type Wire interface {
 // Bytes makes a Wire of a stream that is read and written at once and whose Close ends
 // both. Descriptors travel when it is a *net.UnixConn.
 func Bytes(sock io.ReadWriteCloser) Wire {
-	w := &byteWire{sock: sock}
+	w := &byteWire{sock: sock, writing: make(chan struct{}, 1)}
 	if w.unix, _ = sock.(*net.UnixConn); w.unix != nil {
 		w.oob = make([]byte, syscall.CmsgSpace(4*MaxFiles))
 	}
+	if s, ok := sock.(syscall.Conn); ok {
+		w.raw, _ = s.SyscallConn() // without it there is no attempt
+	}
+	w.attempt = w.write
 	return w
 }
 
@@ -51,14 +61,26 @@ type byteWire struct {
 	oob   []byte
 	files []*os.File // descriptors received and not yet given out
 
-	writing sync.Mutex // held for the whole of a frame
+	writing chan struct{}   // holds the token of who sends, for the whole of a frame
+	raw     syscall.RawConn // of sock; nil when it has none
+
+	// Owned by who sends.
+	out, rights []byte // for attempt to send
+	sent        int    // by attempt
+	failed      error
+	attempt     func(fd uintptr) bool // w.write
 }
 
 func (w *byteWire) Peer() (Peer, error) {
 	return Peer{}, errors.New("cannot tell who is at the other end of a plain stream of bytes")
 }
 
-func (w *byteWire) Close() error { return w.sock.Close() }
+func (w *byteWire) Close() error {
+	err := w.sock.Close()
+	w.writing <- struct{}{} // whoever sends has been woken
+	<-w.writing
+	return err
+}
 
 func (w *byteWire) Receive() ([]byte, []*os.File, error) {
 	frame, err := w.frame()
@@ -165,18 +187,78 @@ func tooMany(files []*os.File) error {
 }
 
 // Send has the descriptors travel with the first byte of the frame.
-func (w *byteWire) Send(frame []byte, files []*os.File) error {
+func (w *byteWire) Send(ctx context.Context, frame []byte, files []*os.File) error {
 	if len(files) > 0 && w.unix == nil {
 		return errors.ErrUnsupported
 	}
-	w.writing.Lock()
-	defer w.writing.Unlock()
-	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, file := range files {
-			fds[i] = int(file.Fd())
+	select {
+	case w.writing <- struct{}{}:
+	default:
+		select {
+		case w.writing <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		n, _, err := w.unix.WriteMsgUnix(frame, syscall.UnixRights(fds...), nil)
+	}
+	n, err := w.try(frame, files)
+	if n > 0 {
+		frame, files = frame[n:], nil
+	}
+	if err != nil || len(frame) == 0 || ctx.Done() == nil {
+		if err == nil && len(frame) > 0 {
+			err = w.finish(frame, files)
+		}
+		<-w.writing
+		return err
+	}
+	return w.finishFor(ctx, frame, files)
+}
+
+// try sends what the peer takes at once.
+func (w *byteWire) try(frame []byte, files []*os.File) (int, error) {
+	if w.raw == nil {
+		return 0, nil
+	}
+	w.out, w.rights, w.sent, w.failed = frame, rights(files), 0, nil
+	err := w.raw.Write(w.attempt)
+	w.out = nil
+	return w.sent, cmp.Or(err, w.failed)
+}
+
+// write is one system call.
+func (w *byteWire) write(fd uintptr) bool {
+	var n int
+	err := error(syscall.EINTR)
+	for err == syscall.EINTR {
+		if len(w.rights) > 0 {
+			n, err = syscall.SendmsgN(int(fd), w.out, w.rights, nil, 0)
+		} else {
+			n, err = syscall.Write(int(fd), w.out)
+		}
+	}
+	w.sent = max(n, 0)
+	if err != syscall.EAGAIN {
+		w.failed = err
+	}
+	return true
+}
+
+// rights is the control message that carries files.
+func rights(files []*os.File) []byte {
+	if len(files) == 0 {
+		return nil
+	}
+	fds := make([]int, len(files))
+	for i, file := range files {
+		fds[i] = int(file.Fd())
+	}
+	return syscall.UnixRights(fds...)
+}
+
+// finish sends the rest of a frame, however long it takes.
+func (w *byteWire) finish(frame []byte, files []*os.File) error {
+	if len(files) > 0 {
+		n, _, err := w.unix.WriteMsgUnix(frame, rights(files), nil)
 		if err != nil {
 			return err
 		}
@@ -187,6 +269,42 @@ func (w *byteWire) Send(frame []byte, files []*os.File) error {
 		err = io.ErrShortWrite
 	}
 	return err
+}
+
+// finishFor is finish for a caller who waits until ctx ends.
+func (w *byteWire) finishFor(ctx context.Context, frame []byte, files []*os.File) error {
+	files, err := duplicate(files)
+	if err != nil {
+		<-w.writing
+		return err
+	}
+	frame = slices.Clone(frame)
+	done := make(chan error, 1)
+	go func() {
+		err := w.finish(frame, files)
+		closeAll(files)
+		<-w.writing // Close waits for this
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// duplicate makes copies of files, closed on exec.
+func duplicate(files []*os.File) (copies []*os.File, err error) {
+	for _, f := range files {
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			closeAll(copies)
+			return nil, fmt.Errorf("cannot send a descriptor: %w", err)
+		}
+		copies = append(copies, os.NewFile(uintptr(fd), f.Name()))
+	}
+	return copies, nil
 }
 
 func closeAll(files []*os.File) {

@@ -85,7 +85,7 @@ func framesArrive(t *testing.T, tr Transport) {
 	const n = 2000
 	go func() {
 		for i := range n {
-			if err := near.Send(data(i, 1+i%300), nil); err != nil {
+			if err := near.Send(t.Context(), data(i, 1+i%300), nil); err != nil {
 				t.Error(err)
 			}
 		}
@@ -104,7 +104,7 @@ func sendersDoNotMix(t *testing.T, tr Transport) {
 	for s := range senders {
 		go func() {
 			for range n {
-				if err := near.Send(data(s, ipc.MaxData), nil); err != nil {
+				if err := near.Send(t.Context(), data(s, ipc.MaxData), nil); err != nil {
 					t.Error(err)
 				}
 			}
@@ -124,7 +124,7 @@ func sendersDoNotMix(t *testing.T, tr Transport) {
 func longestFrame(t *testing.T, tr Transport) {
 	near, far := pair(t, tr)
 	frame := append(binary.BigEndian.AppendUint32(nil, ipc.MaxFrame), bytes.Repeat([]byte("x"), ipc.MaxFrame)...)
-	go near.Send(frame, nil)
+	go near.Send(t.Context(), frame, nil)
 	got, _, err := far.Receive()
 	if err != nil || !bytes.Equal(got, frame) {
 		t.Errorf("%d bytes came as %d, %v", len(frame), len(got), err)
@@ -133,8 +133,8 @@ func longestFrame(t *testing.T, tr Transport) {
 
 func endComesLast(t *testing.T, tr Transport) {
 	near, far := pair(t, tr)
-	near.Send(data(1, 10), nil)
-	near.Send(data(2, 10), nil)
+	near.Send(t.Context(), data(1, 10), nil)
+	near.Send(t.Context(), data(2, 10), nil)
 	near.Close()
 	for i := 1; i <= 2; i++ {
 		if frame, _, err := far.Receive(); err != nil || !bytes.Equal(frame, data(i, 10)) {
@@ -144,7 +144,7 @@ func endComesLast(t *testing.T, tr Transport) {
 	if _, _, err := far.Receive(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the end came %v, want EOF", err)
 	}
-	if err := near.Send(data(3, 1), nil); err == nil || errors.Is(err, errors.ErrUnsupported) {
+	if err := near.Send(t.Context(), data(3, 1), nil); err == nil || errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("sending after Close: %v", err)
 	}
 }
@@ -159,7 +159,7 @@ func closeWakes(t *testing.T, tr Transport) {
 	go func() { // until the other end, who does not read, takes no more
 		var err error
 		for err == nil {
-			err = near.Send(data(1, ipc.MaxData), nil)
+			err = near.Send(t.Context(), data(1, ipc.MaxData), nil)
 		}
 		woken <- err
 	}()
@@ -182,13 +182,13 @@ func descriptorsTravel(t *testing.T, tr Transport) {
 	}
 	defer r.Close()
 	if !tr.Descriptors {
-		if err := near.Send(data(1, 1), []*os.File{w}); !errors.Is(err, errors.ErrUnsupported) {
+		if err := near.Send(t.Context(), data(1, 1), []*os.File{w}); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("sending a descriptor: %v, want ErrUnsupported", err)
 		}
 		w.Close()
 		return
 	}
-	if err := errors.Join(near.Send(data(1, 1), nil), near.Send(data(2, 1), []*os.File{w, r}), near.Send(data(3, 1), nil)); err != nil {
+	if err := errors.Join(near.Send(t.Context(), data(1, 1), nil), near.Send(t.Context(), data(2, 1), []*os.File{w, r}), near.Send(t.Context(), data(3, 1), nil)); err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
@@ -221,7 +221,7 @@ func descriptorsAreClosed(t *testing.T, tr Transport) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := near.Send(data(1, 1), []*os.File{w}); err != nil {
+		if err := near.Send(t.Context(), data(1, 1), []*os.File{w}); err != nil {
 			t.Fatal(err)
 		}
 		w.Close()
