@@ -39,7 +39,8 @@ type suite struct {
 	peer  string // who the peer is
 	floor string // what the floor is, "" for none
 	unit  string
-	more  bool // more is better
+	more  bool   // more is better
+	end   func() // called after the last round; nil for nothing
 }
 
 // samples are the measurements of a suite by name.
@@ -61,7 +62,7 @@ func run(only, out string, rounds int) error {
 	if err != nil {
 		return fmt.Errorf("cannot use -only: %w", err)
 	}
-	suites := append(append(blkSuites(), vsockSuites()...), allocSuite())
+	suites := slices.Concat(blkSuites(), vsockSuites(), []*suite{allocSuite()}, rpcSuites())
 	guests, err := guestSuites()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: figures with a guest are left out: %v\n", err)
@@ -90,6 +91,9 @@ func run(only, out string, rounds int) error {
 
 // measure runs a suite's rounds and takes medians.
 func (s *suite) measure() ([]figure, error) {
+	if s.end != nil {
+		defer s.end()
+	}
 	got := &samples{map[string][]float64{}, map[string][]float64{}, map[string][]float64{}}
 	for n := range s.rounds {
 		fmt.Fprintf(os.Stderr, "bench: %v, round %d of %d\n", s.names, n+1, s.rounds)
