@@ -45,13 +45,13 @@ type machine struct {
 // start boots a kernel with the tests' init, a console and more devices.
 func start(t *testing.T, act string, devices ...virtio.Device) *machine {
 	t.Helper()
-	fl := kit.AFlavour(t, kit.BuiltIn)
+	fl := kit.AFlavour(t, kit.Any)
 	con, err := console.New(console.PortOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := board.New(board.Config{
-		Engine: soft.New(), CPUs: 1, Memory: 512 << 20, Kernel: kernel(t, fl.Kernel), Initrd: read(t, kit.Initrd(t)),
+		Engine: soft.New(), CPUs: 1, Memory: 512 << 20, Kernel: kernel(t, fl.Kernel), Initrd: read(t, kit.InitrdFor(t, fl)),
 		Cmdline: fl.Tuning + " console=hvc0 loglevel=4 act=" + act,
 		Devices: append([]virtio.Device{con}, devices...),
 	})

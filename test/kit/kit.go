@@ -82,6 +82,28 @@ func Initrd(t *testing.T) string {
 	return filepath.Join(dir, "initrd")
 }
 
+// InitrdFor is the path of an initrd with the flavour's modules, if it has any, and
+// the init that Main made, which loads them with guest.LoadModules.
+func InitrdFor(t *testing.T, fl Flavour) string {
+	t.Helper()
+	if fl.Initrd == "" {
+		return Initrd(t)
+	}
+	joined := filepath.Join(dir, "initrd-"+fl.Name)
+	var both []byte
+	for _, part := range []string{fl.Initrd, Initrd(t)} { // of two files with one name the kernel keeps the later
+		b, err := os.ReadFile(part)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, b...)
+	}
+	if err := os.WriteFile(joined, both, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return joined
+}
+
 // Erofs is a disk image with what is in root, for as long as the test runs.
 func Erofs(t *testing.T, root string) string {
 	t.Helper()

@@ -63,13 +63,13 @@ func launch(t *testing.T) *vm {
 // linux asks for a machine with the tests' init, vsock, a balloon and a rendezvous.
 func (v *vm) linux(t *testing.T) *vmapi.ConfigureReq {
 	t.Helper()
-	fl := kit.AFlavour(t, kit.BuiltIn)
+	fl := kit.AFlavour(t, kit.Any)
 	req := &vmapi.ConfigureReq{
 		Label: t.Name(), CPUs: 1, Memory: 256 << 20, Cmdline: fl.Tuning + " console=hvc0 loglevel=4",
 		CID: 3, Listen: []uint32{1024}, Balloon: true,
 	}
 	req.Kernel = attach(t, &req.Files, fl.Kernel, os.O_RDONLY)
-	req.Initrd = attach(t, &req.Files, kit.Initrd(t), os.O_RDONLY)
+	req.Initrd = attach(t, &req.Files, kit.InitrdFor(t, fl), os.O_RDONLY)
 	meet, err := machine.Rendezvous(v.socket)
 	if err != nil {
 		t.Fatal(err)

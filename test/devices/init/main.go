@@ -17,10 +17,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit/guest"
 )
 
 func main() {
 	must(unix.Mount("dev", "/dev", "devtmpfs", 0, ""))
+	must(guest.LoadModules())
 	console, err := os.OpenFile("/dev/hvc0", os.O_RDWR, 0)
 	must(err)
 	os.Stdout = console

@@ -17,10 +17,14 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit/guest"
 )
 
 func main() {
+	must(guest.LoadModules())
 	must(unix.Mount("dev", "/dev", "devtmpfs", 0, ""))
+	must(guest.OpenConsole())
 	must(os.MkdirAll("/sys", 0o755))
 	must(unix.Mount("sys", "/sys", "sysfs", 0, ""))
 	must(os.MkdirAll("/proc", 0o755))
