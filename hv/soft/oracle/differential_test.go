@@ -176,6 +176,19 @@ func TestVectorsThatDoNotEndTogetherAreCompared(t *testing.T) {
 	compare(t, m, q, []*Vector{branch, loop})
 }
 
+// TestWhatIsTheMachinesOwnCannotBeExecuted: without UXN, EL0 may execute what it may
+// not read, and QEMU has nothing at these addresses.
+func TestWhatIsTheMachinesOwnCannotBeExecuted(t *testing.T) {
+	q, m := qemu(t), machine(t, nil)
+	var vs []*Vector
+	for i, to := range []uint64{vectors, entry, homeBase + homeSize, homeBase + 0x28000} {
+		v := &Vector{CPU: BaseCPU, Slot: i, Words: []uint32{0xd61f0020}} // br x1
+		v.Regs.X[1] = to
+		vs = append(vs, v)
+	}
+	compare(t, m, q, vs)
+}
+
 // TestAllowedFaultsChangeNoResult runs the same vectors with blocks of one
 // instruction and with translations dropped at every block.
 func TestAllowedFaultsChangeNoResult(t *testing.T) {

@@ -31,7 +31,7 @@ const (
 // QEMU's user mode does not check SP's alignment.
 const (
 	descTable = 3
-	descBlock = 1 | 3<<8 | 1<<10                // normal, inner shareable, accessed, EL1 only
+	descBlock = 1 | 3<<8 | 1<<10 | descUXN      // normal, inner shareable, accessed, EL1 only
 	descPage  = 3 | 3<<8 | 1<<10 | 1<<6 | 1<<53 // also EL0, not executable at EL1
 	descUXN   = 1 << 54
 	tcr       = 1<<37 | 1<<32 | 1<<23 | 3<<12 | 1<<10 | 1<<8 | 25 // TBI0, 36 bits, TTBR1 off, write-back, T0SZ 25
