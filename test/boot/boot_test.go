@@ -38,7 +38,7 @@ func start(t *testing.T, fl kit.Flavour, act string, more ...string) *exec.Cmd {
 // end.
 func command(t *testing.T, limit time.Duration, fl kit.Flavour, act string, more ...string) *exec.Cmd {
 	t.Helper()
-	args := []string{"boot", "--kernel", fl.Kernel, "--initrd", kit.Initrd(t), "--timeout", "2m", "--console", "ttyAMA0",
+	args := []string{"boot", "--kernel", fl.Kernel, "--initrd", kit.InitrdFor(t, fl), "--timeout", "2m", "--console", "ttyAMA0",
 		"--cmdline", fl.Tuning + " earlycon console=ttyAMA0 act=" + act}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
@@ -163,11 +163,7 @@ func typing(t *testing.T, cmd *exec.Cmd, text string) *exec.Cmd {
 func TestWhatIsTypedReachesTheGuest(t *testing.T) {
 	for _, console := range []string{"ttyAMA0", "hvc0"} {
 		t.Run(console, func(t *testing.T) {
-			suits := kit.Any
-			if console == "hvc0" {
-				suits = kit.BuiltIn // the tests' init loads no modules
-			}
-			cmd := start(t, kit.AFlavour(t, suits), "echo", "--console", console)
+			cmd := start(t, kit.AFlavour(t, kit.Any), "echo", "--console", console)
 			cmd.Args[len(cmd.Args)-3] = strings.Replace(cmd.Args[len(cmd.Args)-3], "console=ttyAMA0", "console="+console, 1)
 			finish(t, typing(t, cmd, "one\ntwo words\nbye\n")).want(t, 0, `heard "one"`, `heard "two words"`)
 		})
@@ -218,7 +214,7 @@ func TestDeterministicBootsAreTheSame(t *testing.T) {
 	for _, cpus := range []string{"1", "2", "4"} {
 		t.Run(cpus+" vCPUs", func(t *testing.T) {
 			boot := func(seed string) (string, repeatable) {
-				return repeat(t, start(t, kit.AFlavour(t, kit.BuiltIn), "sleep", "--deterministic="+seed,
+				return repeat(t, start(t, kit.AFlavour(t, kit.Any), "sleep", "--deterministic="+seed,
 					"--cpus", cpus, "--memory", "128MiB", "--json", "--memory-digest"))
 			}
 			text, first := boot("7")
@@ -248,7 +244,7 @@ func TestRecordedTypingReplays(t *testing.T) {
 }
 
 func TestDiskKeepsWhatTheGuestWrote(t *testing.T) {
-	fl := kit.AFlavour(t, kit.BuiltIn) // the tests' init loads no modules
+	fl := kit.AFlavour(t, kit.Any)
 	disk := filepath.Join(t.TempDir(), "disk")
 	image := append([]byte("written by the host\n"), make([]byte, 1<<20-20)...)
 	if err := os.WriteFile(disk, image, 0o644); err != nil {
@@ -337,7 +333,7 @@ func TestManyBootsInARow(t *testing.T) {
 // a soak.
 func TestNoWakeUpIsLostInAGuest(t *testing.T) {
 	length := time.Duration(kit.Rounds(8, 1800)) * time.Second
-	cmd := command(t, length+5*time.Minute, kit.AFlavour(t, kit.BuiltIn), "wakeups:"+length.String(),
+	cmd := command(t, length+5*time.Minute, kit.AFlavour(t, kit.Any), "wakeups:"+length.String(),
 		"--cpus", "4", "--timeout", (length + 4*time.Minute).String())
 	e := finish(t, cmd)
 	e.want(t, 0, "test init: all woke")

@@ -23,7 +23,7 @@ func TestGosOwnTestsPassInAGuest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the standard library's tests")
 	}
-	fl := kit.AFlavour(t, kit.BuiltIn)
+	fl := kit.AFlavour(t, kit.Any)
 	for _, g := range groups {
 		if g.soak && kit.Rounds(0, 1) == 0 {
 			continue
@@ -45,7 +45,7 @@ func TestGosOwnTestsPassInAGuest(t *testing.T) {
 // run boots a guest that runs what is on the disk, and gives its console.
 func run(ctx context.Context, t *testing.T, fl kit.Flavour, disk string, cpus int) string {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), "boot", "--kernel", fl.Kernel, "--initrd", kit.Initrd(t),
+	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), "boot", "--kernel", fl.Kernel, "--initrd", kit.InitrdFor(t, fl),
 		"--disk", disk+",ro", "--cpus", fmt.Sprint(cpus), "--memory", "1G", "--console", "ttyAMA0",
 		"--cmdline", fl.Tuning+" console=ttyAMA0 panic=-1 quiet")
 	cmd.WaitDelay = 20 * time.Second

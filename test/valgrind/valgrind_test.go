@@ -24,7 +24,7 @@ func TestProgramsPrintTheSameUnderAKernel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds programs from a source package")
 	}
-	fl := kit.AFlavour(t, kit.BuiltIn)
+	fl := kit.AFlavour(t, kit.Any)
 	programs := valgrind.Programs(t)
 	root, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 	for _, p := range programs {
@@ -40,7 +40,7 @@ func TestProgramsPrintTheSameUnderAKernel(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), "boot", "--kernel", fl.Kernel, "--initrd", kit.Initrd(t),
+	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), "boot", "--kernel", fl.Kernel, "--initrd", kit.InitrdFor(t, fl),
 		"--disk", kit.Erofs(t, root)+",ro", "--disk", out, "--console", "ttyAMA0", "--cpus", "2",
 		"--cmdline", fl.Tuning+" console=ttyAMA0 quiet")
 	console, err := cmd.CombinedOutput()

@@ -11,9 +11,13 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit/guest"
 )
 
 func main() {
+	must(guest.LoadModules())
+	must(guest.OpenConsole())
 	fmt.Println("test init: up")
 	act, arg, _ := strings.Cut(os.Getenv("act"), ":")
 	actions[act](arg)

@@ -16,11 +16,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit/guest"
 )
 
 const goroot = "/goroot"
 
 func main() {
+	if err := guest.LoadModules(); err != nil {
+		fmt.Println("gostd:", err)
+	}
 	mount("proc", "/proc", "proc", 0)
 	mount("sysfs", "/sys", "sysfs", 0)
 	mount("devtmpfs", "/dev", "devtmpfs", 0)

@@ -12,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit/guest"
 )
 
 func main() {
@@ -23,6 +25,9 @@ func main() {
 }
 
 func run() error {
+	if err := guest.LoadModules(); err != nil {
+		return err
+	}
 	for kind, dir := range map[string]string{"proc": "/proc", "devtmpfs": "/dev"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
