@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/containers/gvisor-tap-vsock/pkg/types"
+	"github.com/containers/gvisor-tap-vsock/pkg/virtualnetwork"
+
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
+)
+
+// gatewayMAC is the gateway's address on the wire: local, and the same in every network.
+const gatewayMAC = "5a:94:ef:e4:0c:dd"
+
+// Bounds of ConfigureReq: the least MTU is IPv6's (RFC 8200), for a guest that speaks it within.
+const (
+	minMTU     = 1280
+	maxMTU     = netapi.DefaultMTU
+	longestNet = 29 // bits: gateway, machine and host must fit
+)
+
+// A network is a gateway with its services, and the cable to the machine.
+type network struct {
+	gateway, guest netip.Addr
+	virtual        *virtualnetwork.VirtualNetwork
+	services       http.Handler // of the library, which is asked in its own way
+	busy           sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	link  net.Conn   // nil when it has ended
+	ports []netapi.Port
+	over  bool
+}
+
+// newNetwork makes a network without a link. Errors: bad-request.
+func newNetwork(req *netapi.ConfigureReq) (*network, error) {
+	text := req.Subnet
+	if text == "" {
+		text = netapi.DefaultSubnet
+	}
+	subnet, err := netip.ParsePrefix(text)
+	if err != nil || !subnet.Addr().Is4() || subnet.Bits() > longestNet || subnet.Masked() != subnet {
+		return nil, ipc.Errorf(ipc.BadRequest, "cannot make the network %.64q: give an IPv4 network such as %s, at most a /%d", text, netapi.DefaultSubnet, longestNet)
+	}
+	mac, err := net.ParseMAC(req.MAC)
+	if err != nil || len(mac) != 6 {
+		return nil, ipc.Errorf(ipc.BadRequest, "cannot make a network for the address %.64q: give one such as 02:00:00:00:00:01", req.MAC)
+	}
+	mtu := req.MTU
+	if mtu == 0 {
+		mtu = netapi.DefaultMTU
+	}
+	if mtu < minMTU || mtu > maxMTU {
+		return nil, ipc.Errorf(ipc.BadRequest, "cannot make a network with an MTU of %d: give %d to %d", mtu, minMTU, maxMTU)
+	}
+	n := &network{gateway: subnet.Addr().Next()}
+	n.guest = n.gateway.Next()
+	host := n.guest.Next()
+	n.virtual, err = virtualnetwork.New(&types.Configuration{
+		MTU: mtu, Subnet: subnet.String(),
+		GatewayIP: n.gateway.String(), GatewayMacAddress: gatewayMAC,
+		GatewayVirtualIPs: []string{host.String()},
+		DHCPStaticLeases:  map[string]string{n.guest.String(): mac.String()},
+		NAT:               map[string]string{host.String(): "127.0.0.1"}, // who asks for it gets the host's own loopback
+		DNS:               []types.Zone{{Name: "docker.internal.", Records: []types.Record{{Name: "host", IP: host.AsSlice()}}}},
+		Protocol:          types.QemuProtocol,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the network: %w", err)
+	}
+	n.services = n.virtual.ServicesMux()
+	return n, nil
+}
+
+// plug makes conn the link, in place of the one before.
+func (n *network) plug(conn net.Conn) {
+	n.mu.Lock()
+	before := n.link
+	n.link = conn
+	if n.over {
+		before = conn
+	}
+	n.mu.Unlock()
+	if before != nil {
+		before.Close()
+	}
+	n.busy.Go(func() {
+		err := n.virtual.AcceptQemu(context.Background(), &checked{Conn: conn})
+		conn.Close()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.link == conn {
+			n.link = nil
+			if !n.over {
+				log.Printf("the link to the machine has ended: %v", err)
+			}
+		}
+	})
+}
+
+func (n *network) linked() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.link != nil
+}
+
+// relink serves netapi.Relink.
+func (n *network) relink(_ context.Context, req *netapi.RelinkReq) (*netapi.RelinkResp, error) {
+	conn, err := takeLink(&req.Files, req.Link)
+	if err != nil {
+		return nil, err
+	}
+	n.plug(conn)
+	return &netapi.RelinkResp{}, nil
+}
+
+// close ends the link and withdraws every port. The library's own goroutines end with the process.
+func (n *network) close() {
+	n.mu.Lock()
+	n.over = true
+	link, ports := n.link, n.ports
+	n.ports = nil
+	n.mu.Unlock()
+	if link != nil {
+		link.Close()
+	}
+	for _, p := range ports {
+		n.ask("unexpose", types.UnexposeRequest{Local: local(p), Protocol: types.TransportProtocol(p.Protocol)})
+	}
+	n.busy.Wait()
+}
+
+// stats serves netapi.Stats.
+func (n *network) stats(context.Context, *netapi.StatsReq) (*netapi.StatsResp, error) {
+	return &netapi.StatsResp{
+		Linked: n.linked(), Ports: n.published(),
+		Sent: n.virtual.BytesSent(), Received: n.virtual.BytesReceived(),
+	}, nil
+}
+
+// published lists the ports.
+func (n *network) published() []netapi.Port {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]netapi.Port{}, n.ports...)
+}
+
+// publish serves netapi.Publish.
+func (n *network) publish(_ context.Context, req *netapi.PublishReq) (*netapi.PublishResp, error) {
+	p := req.Port
+	if p.Guest == "" {
+		p.Guest = n.guest.String()
+	}
+	if err := check(p); err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.over:
+		return nil, ipc.Errorf(ipc.WrongState, "cannot publish %s: the network is ending", local(p))
+	case n.find(p) >= 0:
+		return nil, ipc.Errorf(netapi.Exists, "cannot publish %s/%s: it is published already", local(p), p.Protocol)
+	case len(n.ports) >= netapi.MaxPorts:
+		return nil, ipc.Errorf(ipc.Busy, "cannot publish %s/%s: %d ports are", local(p), p.Protocol, netapi.MaxPorts)
+	}
+	err := n.ask("expose", types.ExposeRequest{Local: local(p), Protocol: types.TransportProtocol(p.Protocol),
+		Remote: netip.AddrPortFrom(netip.MustParseAddr(p.Guest), p.GuestPort).String()})
+	if err != nil && strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
+		return nil, &ipc.Error{Code: netapi.InUse, Message: fmt.Sprintf("cannot publish %s/%s: another program of the host uses the port", local(p), p.Protocol),
+			Hint: "end that program, or choose another port"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot publish %s/%s: %w", local(p), p.Protocol, err)
+	}
+	n.ports = append(n.ports, p)
+	return &netapi.PublishResp{}, nil
+}
+
+// check says what is wrong with a port.
+func check(p netapi.Port) error {
+	_, hostErr := netip.ParseAddr(p.Host)
+	guest, guestErr := netip.ParseAddr(p.Guest)
+	switch {
+	case p.Protocol != "tcp" && p.Protocol != "udp":
+		return ipc.Errorf(ipc.BadRequest, "cannot publish a port of %.16q: give tcp or udp", p.Protocol)
+	case hostErr != nil:
+		return ipc.Errorf(ipc.BadRequest, "cannot publish a port at %.64q: give an address such as 127.0.0.1", p.Host)
+	case guestErr != nil || !guest.Is4():
+		return ipc.Errorf(ipc.BadRequest, "cannot publish a port of %.64q: give an IPv4 address of the guest", p.Guest)
+	case p.HostPort == 0 || p.GuestPort == 0:
+		return ipc.Errorf(ipc.BadRequest, "cannot publish port 0: give 1 to 65535")
+	}
+	return nil
+}
+
+// withdraw serves netapi.Withdraw.
+func (n *network) withdraw(_ context.Context, req *netapi.WithdrawReq) (*netapi.WithdrawResp, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := n.find(req.Port)
+	if i < 0 {
+		return nil, ipc.Errorf(netapi.NotFound, "cannot withdraw %.64s/%.16s: it is not published", local(req.Port), req.Port.Protocol)
+	}
+	p := n.ports[i]
+	if err := n.ask("unexpose", types.UnexposeRequest{Local: local(p), Protocol: types.TransportProtocol(p.Protocol)}); err != nil {
+		return nil, fmt.Errorf("cannot withdraw %s/%s: %w", local(p), p.Protocol, err)
+	}
+	n.ports = slices.Delete(n.ports, i, i+1)
+	return &netapi.WithdrawResp{}, nil
+}
+
+// find is the place of a published port, or -1. The caller holds mu.
+func (n *network) find(p netapi.Port) int {
+	return slices.IndexFunc(n.ports, func(q netapi.Port) bool {
+		return q.Protocol == p.Protocol && q.Host == p.Host && q.HostPort == p.HostPort
+	})
+}
+
+// local is a port's end on the host.
+func local(p netapi.Port) string { return net.JoinHostPort(p.Host, fmt.Sprint(p.HostPort)) }
+
+// ask has the library's port forwarder do something: it listens to HTTP only, here without a network.
+func (n *network) ask(what string, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	answer := httptest.NewRecorder()
+	n.services.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/services/forwarder/"+what, bytes.NewReader(text)))
+	if answer.Code != http.StatusOK {
+		return fmt.Errorf("%s", strings.TrimSpace(answer.Body.String()))
+	}
+	return nil
+}

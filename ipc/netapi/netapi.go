@@ -1,0 +1,148 @@
+// Package netapi is what arcbox-net answers: the methods between the process that plays a machine's
+// network and the agent. It is a process of its own because the agent must parse nothing that a guest sends and may
+// restart at any time, and arcbox-vm must hold no socket of the host.
+//
+// # A life
+//
+// Configure once, with the stream to the machine's network card; then anything. The process outlives its
+// owner when it was given a rendezvous, as arcbox-vm does (see ipc/owned). When the machine's process has
+// gone, or either of the two is replaced, Relink gives a new stream; connections through the network do not survive
+// that, published ports do.
+//
+// # The network
+//
+// A private IPv4 network with the gateway at its first address, which is the process: it answers DHCP and
+// DNS there, and passes TCP, UDP and nothing else on to the host's own network with the rights of its user. There
+// is no IPv6: the library that does this has none.
+package netapi
+
+import "github.com/arcboxlabs/arcbox-go/ipc"
+
+// The methods. Before Configure all but Adopt answer wrong-state.
+var (
+	// Configure makes the network. Errors: bad-request.
+	Configure = ipc.Method[ConfigureReq, ConfigureResp]{Name: "net.configure"}
+	// Adopt makes the connection the owner's. It is the first call on a connection to the rendezvous socket.
+	Adopt = ipc.Method[AdoptReq, AdoptResp]{Name: "net.adopt"}
+	// Relink replaces the stream to the machine.
+	Relink = ipc.Method[RelinkReq, RelinkResp]{Name: "net.relink"}
+	// Publish opens a port of the host that leads to one of the guest. Errors: in-use when the host's port is
+	// taken, exists when it is published already, bad-request.
+	Publish = ipc.Method[PublishReq, PublishResp]{Name: "net.publish"}
+	// Withdraw closes one. Errors: not-found.
+	Withdraw = ipc.Method[WithdrawReq, WithdrawResp]{Name: "net.withdraw"}
+	// Stats may be asked at any time.
+	Stats = ipc.Method[StatsReq, StatsResp]{Name: "net.stats"}
+	// Quit ends the process.
+	Quit = ipc.Method[QuitReq, QuitResp]{Name: "net.quit"}
+)
+
+// Codes beside those of the message layer.
+const (
+	InUse    ipc.Code = "in-use"
+	Exists   ipc.Code = "exists"
+	NotFound ipc.Code = "not-found"
+)
+
+// Bounds of what a request may hold.
+const (
+	MaxPorts = 4096 // published at once
+	MaxLabel = 64 << 10
+)
+
+// Defaults of ConfigureReq.
+const (
+	DefaultSubnet = "192.168.127.0/24"
+	DefaultMTU    = 65520 // the wire is a socket: what is larger costs less
+)
+
+// HostName is what the host is called in the guest: Docker's users know it.
+const HostName = "host.docker.internal"
+
+// ConfigureReq is a whole network.
+type ConfigureReq struct {
+	ipc.Files
+	// Label is the owner's own, given back to whoever adopts.
+	Label string `json:"label,omitempty"`
+	// Link is the stream to the machine: Ethernet frames, each behind 4 bytes of its length, big-endian.
+	Link   ipc.FD `json:"link"`
+	MTU    int    `json:"mtu,omitempty"`    // bytes of IP packet; 0 means DefaultMTU
+	Subnet string `json:"subnet,omitempty"` // IPv4, at most /29; "" means DefaultSubnet
+	// MAC is the machine's address, for which DHCP keeps the second address of the subnet.
+	MAC string `json:"mac"`
+
+	Rendezvous ipc.FD `json:"rendezvous,omitempty"` // a listening Unix socket; 0 for none
+	OrphanMS   int64  `json:"orphan_ms,omitempty"`  // how long an orphan waits; 0 means 10 minutes
+}
+
+// ConfigureResp has what was decided.
+type ConfigureResp struct {
+	Gateway string `json:"gateway"` // the host in this network
+	Guest   string `json:"guest"`   // the machine
+	// Sandbox says what the host's kernel keeps the process from, or "none: " and why.
+	Sandbox string `json:"sandbox"`
+}
+
+// AdoptReq asks for nothing in particular.
+type AdoptReq struct{}
+
+// AdoptResp is what the new owner must know.
+type AdoptResp struct {
+	Label   string `json:"label"`
+	PID     int    `json:"pid"`
+	Gateway string `json:"gateway,omitempty"` // "" before Configure
+	Guest   string `json:"guest,omitempty"`
+	Ports   []Port `json:"ports"`
+	Linked  bool   `json:"linked"` // the stream to the machine is open
+}
+
+// RelinkReq has the new stream.
+type RelinkReq struct {
+	ipc.Files
+	Link ipc.FD `json:"link"`
+}
+
+// RelinkResp is empty.
+type RelinkResp struct{}
+
+// Port is a published port. Protocol, Host and HostPort name it.
+type Port struct {
+	Protocol  string `json:"protocol"`        // "tcp" or "udp"
+	Host      string `json:"host"`            // address of the host, "127.0.0.1"
+	HostPort  uint16 `json:"host_port"`       // never 0
+	Guest     string `json:"guest,omitempty"` // address in the network; "" means the machine's
+	GuestPort uint16 `json:"guest_port"`
+}
+
+// PublishReq and WithdrawReq name a port.
+type (
+	PublishReq struct {
+		Port Port `json:"port"`
+	}
+	WithdrawReq struct {
+		Port Port `json:"port"`
+	}
+)
+
+// PublishResp and WithdrawResp are empty.
+type (
+	PublishResp  struct{}
+	WithdrawResp struct{}
+)
+
+// StatsReq asks for everything.
+type StatsReq struct{}
+
+// StatsResp counts from the process's start.
+type StatsResp struct {
+	Linked   bool   `json:"linked"`
+	Sent     uint64 `json:"sent"`     // bytes of frames to the machine
+	Received uint64 `json:"received"` // and from it
+	Ports    []Port `json:"ports"`
+}
+
+// QuitReq and QuitResp are empty.
+type (
+	QuitReq  struct{}
+	QuitResp struct{}
+)
