@@ -22,6 +22,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/arcboxlabs/arcbox-go/boot"
@@ -36,7 +37,7 @@ const Suite = "bookworm"
 const kernelMeta = "linux-image-cloud-arm64"
 
 // revision changes whenever the same packages give another product.
-const revision = 2
+const revision = 3
 
 // Command lines that go with the kernels. panic=-1 resets at once after a
 // panic. What is blacklisted or switched off in Debian's kernel costs 660
@@ -148,7 +149,7 @@ func (b *Builder) Key() (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, revision, b.flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules)
+	fmt.Fprintln(h, revision, b.flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules, btrfsModules)
 	fmt.Fprintln(h, debianCmdline, arcboxCmdline)
 	if b.flavour == boot.FlavourArcBox {
 		fmt.Fprintln(h, kernel.Digest())
@@ -245,16 +246,20 @@ func (p *product) addDebianKernel(ctx context.Context, name string, files tree, 
 	if err != nil {
 		return err
 	}
+	more, err := orderModules(ctx, files, slices.Concat(bootModules, btrfsModules)) // begins with the same
+	if err != nil {
+		return err
+	}
 	var initrd bytes.Buffer
-	if err := cpio.Write(&initrd, initramfs(init, modules)); err != nil {
+	if err := cpio.Write(&initrd, initramfs(init, modules, more[len(modules):])); err != nil {
 		return err
 	}
 	return p.write(dst, boot.InitrdName, initrd.Bytes())
 }
 
-// initramfs is our init, the modules and the list in whose order it loads them.
-// /dev/console is what the kernel opens for init before anything is mounted.
-func initramfs(init []byte, modules []module) []cpio.Entry {
+// initramfs is our init, the modules, and the lists in whose order it loads them: at boot, and for a
+// Btrfs. /dev/console is what the kernel opens for init before anything is mounted.
+func initramfs(init []byte, boot, btrfs []module) []cpio.Entry {
 	entries := []cpio.Entry{
 		{Name: "dev", Mode: cpio.Dir | 0o755},
 		{Name: "dev/console", Mode: cpio.CharDev | 0o600, Major: 5, Minor: 1},
@@ -263,13 +268,19 @@ func initramfs(init []byte, modules []module) []cpio.Entry {
 		{Name: "lib", Mode: cpio.Dir | 0o755},
 		{Name: "lib/modules", Mode: cpio.Dir | 0o755},
 	}
+	entries = addModules(entries, "load-order", boot)
+	return addModules(entries, "load-order.btrfs", btrfs)
+}
+
+// addModules adds modules and the list of their names in the guest.
+func addModules(entries []cpio.Entry, listName string, modules []module) []cpio.Entry {
 	var list strings.Builder
 	for _, m := range modules {
 		name := "lib/modules/" + path.Base(m.path)
 		entries = append(entries, cpio.Entry{Name: name, Mode: cpio.Regular | 0o644, Data: m.data})
 		fmt.Fprintf(&list, "/%s\n", name)
 	}
-	return append(entries, cpio.Entry{Name: "lib/modules/load-order", Mode: cpio.Regular | 0o644, Data: []byte(list.String())})
+	return append(entries, cpio.Entry{Name: "lib/modules/" + listName, Mode: cpio.Regular | 0o644, Data: []byte(list.String())})
 }
 
 // addRoot makes the root file system.

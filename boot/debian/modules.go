@@ -18,6 +18,10 @@ var bootModules = []string{
 	"virtio_balloon", "virtio_rng", "virtio_net", "overlay",
 }
 
+// btrfsModules are what a guest loads besides when its data disk is a Btrfs: at every boot it
+// would cost a second, in which RAID's parity is measured.
+var btrfsModules = []string{"btrfs"}
+
 // moduleName is the name that a module file has inside the kernel.
 func moduleName(file string) string {
 	name, _, _ := strings.Cut(path.Base(file), ".ko")

@@ -15,11 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/superblock"
 )
 
-// loadOrder lists the modules to load, one path a line, each after those it
-// needs. The builder of the initramfs writes it.
-const loadOrder = "/lib/modules/load-order"
+// These list modules to load, one path a line, each after those it needs: at every
+// boot, and for a data disk that is a Btrfs. The builder of the initramfs writes them.
+const (
+	loadOrder      = "/lib/modules/load-order"
+	btrfsLoadOrder = "/lib/modules/load-order.btrfs"
+)
 
 // newRoot is where the initramfs mounts the root before it moves there.
 const newRoot = "/newroot"
@@ -34,7 +38,7 @@ func handOver() error {
 	if err := mountAll(firstMounts); err != nil {
 		return err
 	}
-	err := loadModules()
+	err := loadModules(loadOrder)
 	if e := openConsole(); e != nil {
 		return e
 	}
@@ -46,6 +50,11 @@ func handOver() error {
 	cfg, err := commandLine()
 	if err != nil {
 		say("%v", err) // arcbox-guest on the root says so again, and acts
+	}
+	if holdsBtrfs(cfg.DataDevice()) {
+		if err := loadModules(btrfsLoadOrder); err != nil {
+			say("%v", err) // the machine goes on without its data disk
+		}
 	}
 	if err := mountRoot(cfg.Root, cfg.RootType); err != nil {
 		return err
@@ -63,8 +72,20 @@ func commandLine() (config.Config, error) {
 	return config.FromCommandLine(string(line))
 }
 
-func loadModules() error {
-	list, err := os.Open(loadOrder)
+// holdsBtrfs says whether a data disk is there and a Btrfs. A config disk may name another, which
+// is then mounted only if the kernel knows Btrfs by itself.
+func holdsBtrfs(device string) bool {
+	d, err := openDisk(device)
+	if err != nil {
+		return false
+	}
+	defer d.file.Close()
+	kind, err := superblock.Identify(d.file, d.size)
+	return err == nil && kind == superblock.Btrfs
+}
+
+func loadModules(order string) error {
+	list, err := os.Open(order)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // a kernel with everything built in
 	}
