@@ -18,7 +18,7 @@ type Driver interface {
 
 // Limits are the times and counts of a machine. Zero means the default.
 type Limits struct {
-	Start    time.Duration // the whole way to ready, retries included; 90 s
+	Start    time.Duration // the whole way to ready, retries included; DefaultStart
 	Grace    time.Duration // a graceful stop; 30 s, of which the guest has 25
 	Tries    int           // starts again after a failure before giving up; 3
 	FirstTry time.Duration // the wait before the second of them; the first is at once; 500 ms
@@ -26,13 +26,16 @@ type Limits struct {
 	Stable   time.Duration // how long it must run for its failures to be forgotten; 1 min
 }
 
+// DefaultStart is Limits.Start when nobody says.
+const DefaultStart = 90 * time.Second
+
 func (l Limits) withDefaults() Limits {
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
 			*d = v
 		}
 	}
-	def(&l.Start, 90*time.Second)
+	def(&l.Start, DefaultStart)
 	def(&l.Grace, 30*time.Second)
 	def(&l.FirstTry, 500*time.Millisecond)
 	def(&l.LastTry, 10*time.Second)
@@ -142,6 +145,9 @@ func (m *Machine) Report(e Event, epoch uint64, cause error) {
 // Fetching stops the deadline of a start while boot assets are fetched, which has
 // a limit of its own (no byte for 60 s), and starts it anew afterwards.
 func (m *Machine) Fetching(epoch uint64, on bool) { m.post(fetching{epoch, on}) }
+
+// Done is closed when the owner has ended.
+func (m *Machine) Done() <-chan struct{} { return m.done }
 
 // Close ends the owner and waits for it. The VM, if any, is left as it is;
 // whoever waits is told ErrClosed.

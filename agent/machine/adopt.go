@@ -5,9 +5,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
@@ -68,14 +71,17 @@ func (g *Manager) adopt(ctx context.Context, path string) *foundVM {
 	proc, resp, err := Adopt(ctx, path)
 	if errors.Is(err, ErrNoVM) {
 		log.Info().Msg("removing the socket of a VM that is gone")
-		os.Remove(path)
-		return nil
-	}
-	if err != nil {
-		log.Error().Err(err).Msg("cannot adopt a VM")
+		clearSocket(path)
 		return nil
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), socketPrefix), socketSuffix)
+	if err != nil {
+		log.Error().Err(err).Msg("cannot adopt a VM")
+		if ctx.Err() != nil {
+			killStuck(log, path)
+		}
+		return nil
+	}
 	made, err := parseRecord([]byte(resp.Label))
 	switch {
 	case err != nil || made.Name != name:
@@ -89,7 +95,7 @@ func (g *Manager) adopt(ctx context.Context, path string) *foundVM {
 	if err := proc.Close(); err != nil {
 		log.Error().Err(err).Msg("cannot end a VM")
 	}
-	os.Remove(path)
+	clearSocket(path)
 	return nil
 }
 
@@ -102,4 +108,55 @@ func (g *Manager) recreate(vm *foundVM) {
 		g.opts.Log.Error().Err(err).Msg("cannot write a record")
 	}
 	g.machines[r.Name] = g.newMachine(r, vm)
+}
+
+// pidSuffix is appended to a rendezvous socket's path for the file that says which process listens there: the kernel vouches for
+// who bound it, which is an agent of the past.
+const pidSuffix = ".pid"
+
+// notePID writes down which process is about to listen.
+func (m *Machine) notePID(pid int) error {
+	path, err := m.mgr.socket(m.name)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path+pidSuffix, strconv.AppendInt(nil, int64(pid), 10), 0o600)
+}
+
+// killStuck ends a VM process that holds its socket and does not answer: it is stopped, or hangs. While somebody listens there the
+// process whose number was written down lives, so the number is still its own.
+func killStuck(log zerolog.Logger, path string) {
+	b, err := os.ReadFile(path + pidSuffix)
+	if err != nil {
+		log.Error().Err(err).Msg("cannot tell which process does not answer")
+		return
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || pid <= 1 || processName(pid) != vmProgram {
+		log.Error().Err(err).Int("pid", pid).Msg("the process that was written down is no arcbox-vm")
+		return
+	}
+	log.Warn().Int("pid", pid).Msg("killing a VM process that does not answer")
+	p := &Process{pid: pid, exited: make(chan struct{})}
+	if err := p.watch(); err != nil {
+		log.Error().Err(err).Msg("cannot watch a VM process")
+		return
+	}
+	if err := p.Kill(); err != nil {
+		log.Error().Err(err).Msg("cannot end a VM process")
+		return
+	}
+	clearSocket(path)
+}
+
+// clearRun removes what a VM process that is gone has left.
+func (m *Machine) clearRun() {
+	if path, err := m.mgr.socket(m.name); err == nil {
+		clearSocket(path)
+	}
+}
+
+func clearSocket(path string) {
+	os.Remove(path)
+	os.Remove(path + pidSuffix)
 }

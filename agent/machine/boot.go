@@ -43,6 +43,9 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
+	if err := m.notePID(proc.Pid()); err != nil {
+		return errors.Join(err, proc.Kill())
+	}
 	s := newSession(m, epoch, r, proc)
 	s.asset = asset
 	m.setSession(s)

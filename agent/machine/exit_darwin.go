@@ -27,3 +27,12 @@ func exited(fd int) bool {
 	n, err := unix.Kevent(fd, nil, make([]unix.Kevent_t, 1), &unix.Timespec{})
 	return n > 0 && err == nil
 }
+
+// processName is the name of the program that a process runs, "" if there is no such process.
+func processName(pid int) string {
+	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+	if err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(info.Proc.P_comm[:])
+}

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 )
 
 const (
+	// wedged is for how many times of a beat an agent that is stuck, in a guest whose kernel answers, is left to PID 1: it
+	// looks every 20 s and takes up to 10.
+	wedged = 7
 	// missed is how many beats may be missing before the guest is asked.
 	missed = 3
 	// clockEvery is how often the guest's clock is set while it runs.
@@ -28,6 +32,8 @@ type pulse struct {
 	mu    sync.Mutex // guards what follows
 	clock time.Time  // when it was set
 	last  time.Time  // of the last beat
+	// suspect: the guest's kernel answers and its agent does not, which PID 1 in it may heal.
+	suspect bool
 }
 
 func newPulse() *pulse {
@@ -47,7 +53,7 @@ func (p *pulse) beat(wait time.Duration) {
 	p.mu.Lock()
 	asleep := now.Round(0).Sub(p.last.Round(0)) - now.Sub(p.last)
 	overdue := now.Sub(p.clock) >= clockEvery || asleep > slept && !p.last.IsZero()
-	p.last = now
+	p.last, p.suspect = now, false
 	p.mu.Unlock()
 	if overdue {
 		select {
@@ -71,8 +77,11 @@ func (s *session) beatTime() time.Duration {
 	if s.idle || s.paused || s.stopping {
 		return 0
 	}
-	return missed*s.m.mgr.settings().HealthEvery + time.Second
+	return missed*s.every() + time.Second
 }
+
+// every is the time between the guest's beats.
+func (s *session) every() time.Duration { return s.m.mgr.settings().HealthEvery }
 
 // beat is the guest's note. The connection waits for it: it only sets a timer.
 func (s *session) beat() { s.pulse.beat(s.beatTime()) }
@@ -98,7 +107,7 @@ func (s *session) watchPulse() {
 
 // watchStart asks the process for a sign of life until the guest's agent has come, and says whether it has.
 func (s *session) watchStart() bool {
-	every := time.NewTicker(s.m.mgr.settings().HealthEvery)
+	every := time.NewTicker(s.every())
 	defer every.Stop()
 	for {
 		s.mu.Lock()
@@ -112,7 +121,7 @@ func (s *session) watchStart() bool {
 			return false
 		case <-more:
 		case <-every.C:
-			if err := s.processAnswers(missed * askTime); err != nil {
+			if err := s.processAnswers(missed * s.every()); err != nil {
 				s.lost("arcbox-vm (pid %d) does not answer: %w", s.proc.Pid(), err)
 				return false
 			}
@@ -139,7 +148,7 @@ func (s *session) probe() {
 	if l == nil || quiet { // watchGuest sees to the first
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, askTime)
+	ctx, cancel := context.WithTimeout(s.ctx, s.every())
 	defer cancel()
 	err := s.ping(ctx, l)
 	switch {
@@ -149,11 +158,37 @@ func (s *session) probe() {
 	case s.ctx.Err() != nil || l.gone(): // likewise
 		return
 	}
-	if perr := s.processAnswers(askTime / 5); perr != nil {
-		s.lost("arcbox-vm (pid %d) does not answer: %w", s.proc.Pid(), perr)
+	s.suspect(err)
+}
+
+// suspect finds out who it is that does not answer: the VM process and the guest's kernel are given up, an agent has a while.
+func (s *session) suspect(why error) {
+	if err := s.processAnswers(s.every()); err != nil {
+		s.lost("arcbox-vm (pid %d) does not answer: %w", s.proc.Pid(), err)
 		return
 	}
-	s.lost("%w", err)
+	ctx, cancel := context.WithTimeout(s.ctx, s.every())
+	defer cancel()
+	f, err := s.connect(ctx, guestapi.Port)
+	if err == nil {
+		f.Close()
+	}
+	var refused *ipc.Error
+	alive := err == nil || errors.As(err, &refused) && refused.Code == vmapi.Refused
+	s.pulse.mu.Lock()
+	again := s.pulse.suspect
+	s.pulse.suspect = true
+	s.pulse.mu.Unlock()
+	switch {
+	case s.ctx.Err() != nil:
+	case !alive:
+		s.lost("the guest does not answer: %w", why)
+	case again:
+		s.lost("%w", why)
+	default:
+		s.m.log.Warn().Err(why).Msg("the guest's kernel answers and its agent does not")
+		s.pulse.late.Reset(wedged * s.every())
+	}
 }
 
 // gone says that the link has ended.
@@ -165,18 +200,3 @@ func (l *link) gone() bool {
 		return false
 	}
 }
-
-// watchReq is what the guest is to tell, now.
-func (s *session) watchReq() *guestapi.WatchReq {
-	set := s.m.mgr.settings()
-	req := &guestapi.WatchReq{Load: set.IdleLoad, Pressure: maxPressure}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.idle {
-		req.BeatMS = set.HealthEvery.Milliseconds()
-	}
-	return req
-}
-
-// maxPressure is the share of time, in percent, that tasks of an idle guest may wait for memory before it gets some back.
-const maxPressure = 5

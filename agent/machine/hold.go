@@ -45,7 +45,8 @@ func (m *Machine) Release(name string, all bool) []agentapi.Held {
 		if h.Count--; all || h.Count == 0 {
 			delete(m.holds, name)
 		}
-		m.touch()
+		m.used = time.Now()
+		m.consider()
 	}
 	return m.held()
 }

@@ -28,64 +28,74 @@ const (
 	linkGrace = 10 * time.Second
 )
 
-// watchGuest keeps a link to the guest's agent, which announces itself when it is there. An adopted guest has done that already.
+// A guestWatch keeps a link to the guest's agent. One goroutine has it.
+type guestWatch struct {
+	s         *session
+	announced net.Conn        // kept open by the guest's agent for as long as it lives; nil while there is none
+	gone      <-chan struct{} // closed when announced has ended
+	lost      <-chan struct{} // closed when the link has ended
+	grace     *time.Timer     // runs out when there is no agent for too long
+}
+
+// watchGuest keeps a link to the guest's agent, which announces itself when it is there. An adopted guest may have done
+// that already, or may still be on its way.
 func (s *session) watchGuest(adopted bool) {
+	w := &guestWatch{s: s, grace: time.NewTimer(time.Hour)}
+	w.grace.Stop()
+	defer w.grace.Stop()
+	defer func() { hangUp(w.announced) }()
 	arrived := make(chan net.Conn)
 	s.watch.Go(func() { s.acceptAnnouncements(arrived) })
-	var announced net.Conn // kept open by the guest's agent for as long as it lives
-	var gone <-chan struct{}
-	grace := time.NewTimer(linkGrace)
-	grace.Stop()
-	defer func() {
-		grace.Stop()
-		hangUp(announced)
-	}()
-	var lost <-chan struct{}
-	up := func() {
-		l, err := s.dial()
-		if err != nil {
-			s.m.log.Warn().Err(err).Msg("cannot reach the guest's agent")
-			lost = nil
-			grace.Reset(linkGrace)
-			return
-		}
-		grace.Stop()
-		lost = l.conn.Done()
-		s.setLink(l)
-	}
-	down := func() {
-		s.setLink(nil)
-		lost = nil
-	}
 	if adopted {
-		up()
+		w.up(max(linkGrace, s.m.mgr.settings().startTime()-time.Since(s.started)))
 	}
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
-		case f := <-arrived: // a new agent, or the old one anew
-			hangUp(announced)
-			announced, gone = f, s.ended(f)
-			down()
-			up()
-		case <-gone:
-			s.m.log.Warn().Msg("the guest's agent has ended")
-			hangUp(announced)
-			announced, gone = nil, nil
-			down()
-			grace.Reset(linkGrace)
-		case <-lost:
-			s.m.log.Warn().Msg("the connection to the guest's agent is lost")
-			down()
-			up()
-		case <-grace.C:
+		case c := <-arrived: // a new agent, or the old one anew
+			hangUp(w.announced)
+			w.announced, w.gone = c, s.ended(c)
+			w.down()
+			w.up(linkGrace)
+		case <-w.gone:
+			s.m.log.Info().Msg("the guest's agent has ended")
+			hangUp(w.announced)
+			w.announced, w.gone = nil, nil
+			w.down()
+			w.grace.Reset(linkGrace)
+		case <-w.lost:
+			s.m.log.Info().Msg("the connection to the guest's agent is lost")
+			w.down()
+			w.up(linkGrace)
+		case <-w.grace.C:
 			if !s.isStopping() {
 				s.lost("the guest's agent is gone and has not come back within %v", linkGrace)
 				return
 			}
 		}
 	}
+}
+
+// up makes a link. When the agent cannot be reached it has a time to announce itself.
+func (w *guestWatch) up(grace time.Duration) {
+	l, err := w.s.dial()
+	if err != nil {
+		if w.s.ctx.Err() == nil && !w.s.isStopping() {
+			w.s.m.log.Info().Err(err).Msg("cannot reach the guest's agent")
+		}
+		w.grace.Reset(grace)
+		return
+	}
+	w.grace.Stop()
+	w.lost = l.conn.Done()
+	w.s.setLink(l)
+}
+
+// down ends the link.
+func (w *guestWatch) down() {
+	w.s.setLink(nil)
+	w.lost = nil
 }
 
 func hangUp(c net.Conn) {

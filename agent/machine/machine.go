@@ -25,8 +25,10 @@ type Machine struct {
 	log      zerolog.Logger
 	life     *lifecycle.Machine
 	driver   driver
-	keepDisk atomic.Bool // of the Remove that is under way
-	changing sync.Mutex  // held by who replaces the record
+	keepDisk atomic.Bool   // of the Remove that is under way
+	changing sync.Mutex    // held by who replaces the record
+	look     chan struct{} // has a word for watchIdle
+	idleDone chan struct{} // closed when watchIdle has returned
 
 	mu      sync.Mutex // guards what follows; life is never called with it
 	rec     *Record    // never changed, only replaced
@@ -34,14 +36,20 @@ type Machine struct {
 	failed  bool       // since it was last ready
 	asked   bool       // somebody has asked for it since it failed
 	holds   map[string]*agentapi.Held
-	uses    int         // that were not released
-	used    time.Time   // when something used it last
-	quiet   *time.Timer // runs out when it has been without use for long
+	uses    int       // that were not released
+	used    time.Time // when something used it last
+	// state, since and epoch are those of life, as changed was told.
+	state lifecycle.State
+	since time.Time
+	epoch uint64
 }
 
 // newMachine makes the machine of a record; vm is its VM if one runs.
 func (g *Manager) newMachine(r *Record, vm *foundVM) *Machine {
-	m := &Machine{mgr: g, name: r.Name, rec: r, holds: map[string]*agentapi.Held{}, log: g.opts.Log.With().Str("machine", r.Name).Logger()}
+	m := &Machine{
+		mgr: g, name: r.Name, rec: r, holds: map[string]*agentapi.Held{}, log: g.opts.Log.With().Str("machine", r.Name).Logger(),
+		look: make(chan struct{}, 1), idleDone: make(chan struct{}), used: time.Now(), since: time.Now(),
+	}
 	m.driver.m = m
 	initial := lifecycle.NotExist
 	switch {
@@ -51,10 +59,12 @@ func (g *Manager) newMachine(r *Record, vm *foundVM) *Machine {
 	case g.records.exists(r.Name):
 		initial = lifecycle.Stopped
 	}
+	m.state = initial
 	m.life = lifecycle.New(initial, &m.driver, g.settings().Limits, m.changed)
 	if vm != nil {
 		m.session.resume(vm.resp)
 	}
+	go m.watchIdle()
 	return m
 }
 
@@ -79,25 +89,11 @@ func (m *Machine) keep(r *Record) error {
 // Name is the machine's name.
 func (m *Machine) Name() string { return m.name }
 
-// Use notes that something uses the machine, until release is called.
-func (m *Machine) Use() (release func()) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.uses++
-	m.consider()
-	return sync.OnceFunc(func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.uses--
-		m.touch()
-	})
-}
-
 // EnsureReady makes, starts or wakes the machine and returns when its guest agent has answered. It is use. Errors: those
 // of lifecycle.Machine.
 func (m *Machine) EnsureReady(ctx context.Context) error {
 	m.mu.Lock()
-	m.asked = true
+	m.asked, m.used = true, time.Now()
 	m.mu.Unlock()
 	return m.life.EnsureReady(ctx)
 }
@@ -124,6 +120,7 @@ const killTime = 10 * time.Second
 // close ends what manages the machine; its VM, if there is one, goes on.
 func (m *Machine) close() {
 	m.life.Close()
+	<-m.idleDone
 	m.driver.close()
 	if s := m.current(); s != nil {
 		s.detach()
@@ -217,6 +214,11 @@ func (m *Machine) changed(c lifecycle.Change) {
 	}
 	recovered := false
 	m.mu.Lock()
+	m.state, m.since, m.epoch = c.To, time.Now(), c.Epoch
+	if c.To == lifecycle.Running {
+		m.used = m.since
+	}
+	m.consider()
 	switch c.To {
 	case lifecycle.Failed:
 		m.failed, m.asked = true, false

@@ -71,6 +71,9 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
+// startTime is how long a start may take.
+func (s Settings) startTime() time.Duration { return either(s.Limits.Start, lifecycle.DefaultStart) }
+
 func def[T comparable](v *T, otherwise T) {
 	var zero T
 	if *v == zero {

@@ -27,6 +27,9 @@ type Process struct {
 	err     error         // how it ended, once exited; only a parent is told
 }
 
+// vmProgram is the name of the program.
+const vmProgram = "arcbox-vm"
+
 // VMProgram is the path of arcbox-vm: it stands beside the running program.
 func VMProgram() (string, error) {
 	self, err := os.Executable()
@@ -36,7 +39,7 @@ func VMProgram() (string, error) {
 	if real, err := filepath.EvalSymlinks(self); err == nil {
 		self = real
 	}
-	path := filepath.Join(filepath.Dir(self), "arcbox-vm")
+	path := filepath.Join(filepath.Dir(self), vmProgram)
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("cannot find arcbox-vm: %w; it belongs beside %s", err, self)
 	}
@@ -172,7 +175,9 @@ func (p *Process) Kill() error {
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("cannot kill arcbox-vm (pid %d): %w", p.pid, err)
 	}
-	p.Conn.Close()
+	if p.Conn != nil {
+		p.Conn.Close()
+	}
 	<-p.exited
 	return nil
 }

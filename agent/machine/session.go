@@ -36,6 +36,7 @@ type session struct {
 	done    chan struct{} // closed when all has ended
 
 	pulse *pulse
+	tight chan struct{} // has a word when a guest at rest is short of memory
 
 	mu       sync.Mutex    // guards what follows
 	link     *link         // to the guest's agent; nil while there is none
@@ -45,7 +46,9 @@ type session struct {
 	stopping bool     // the guest was asked to power off
 	paused   bool
 	idle     bool
-	started  time.Time // of the guest's kernel
+	// unsqueeze ends what takes memory of a guest at rest; nil while nothing does.
+	unsqueeze context.CancelFunc
+	started   time.Time // of the guest's kernel
 }
 
 // A verdict is why a session ends: an event for the owner of the state, or with none what the driver wanted.
@@ -61,7 +64,7 @@ func newSession(m *Machine, epoch uint64, made *Record, proc *Process) *session 
 		relinked: make(chan struct{}), started: time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.pulse = newPulse()
+	s.pulse, s.tight = newPulse(), make(chan struct{}, 1)
 	return s
 }
 
@@ -133,6 +136,7 @@ func (s *session) supervise() {
 	if v.detach {
 		return
 	}
+	s.m.clearRun()
 	s.m.setSession(nil)
 	if v.event == lifecycle.Down {
 		s.m.life.Report(v.event, s.epoch, v.cause)
