@@ -20,6 +20,9 @@ import (
 // boot starts the VM. When it returns without an error the guest's kernel runs, and the session that there is now reports
 // what becomes of it.
 func (m *Machine) boot(ctx context.Context, epoch uint64) error {
+	if err := m.rewrite(); err != nil {
+		return err
+	}
 	if m.mgr.opts.Mock {
 		m.life.Report(lifecycle.Ready, epoch, nil)
 		return nil
@@ -107,7 +110,18 @@ func (g *Manager) verify(ctx context.Context, a *boot.Asset) error {
 	return a.Verify(ctx, nil, boot.KernelName, boot.InitrdName)
 }
 
-// remake makes the record what it shall be, and tells what has changed. A record that has vanished is written again.
+// rewrite writes a record that has vanished again.
+func (m *Machine) rewrite() error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if m.mgr.records.exists(m.name) {
+		return nil
+	}
+	m.log.Warn().Msg("the machine's record has vanished; writing it again")
+	return m.keep(m.record())
+}
+
+// remake makes the record what it shall be, and tells what has changed.
 func (m *Machine) remake(s Settings, asset *boot.Asset) (*Record, error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
@@ -117,7 +131,7 @@ func (m *Machine) remake(s Settings, asset *boot.Asset) (*Record, error) {
 		return nil, err
 	}
 	changes := drift(is, shall)
-	if len(changes) == 0 && is.Asset == shall.Asset && m.mgr.records.exists(m.name) {
+	if len(changes) == 0 && is.Asset == shall.Asset {
 		return shall, nil
 	}
 	if len(changes) > 0 && is.Kernel != "" { // else it is resolved for the first time

@@ -214,11 +214,15 @@ func (g *Manager) forget(m *Machine) {
 }
 
 // Close ends the management. With stop the machines are stopped first, all at once, gracefully and then by force; ctx
-// bounds that. Without, VMs go on, to be found by the next Open.
+// bounds that. Without, VMs go on, to be found by the next Open. A second Close does nothing.
 func (g *Manager) Close(ctx context.Context, stop bool) error {
 	g.mu.Lock()
+	again := g.closed
 	g.closed = true
 	g.mu.Unlock()
+	if again {
+		return nil
+	}
 	var wg sync.WaitGroup
 	all := g.all()
 	errs := make([]error, len(all))
