@@ -21,15 +21,6 @@ func mark(what string, at time.Duration) {
 	say("%s at %.3f s", what, at.Seconds())
 }
 
-// sinceBoot is the kernel's own clock: time since its start.
-func sinceBoot() time.Duration {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
-}
-
 // openConsole makes /dev/console our standard input, output and error. The
 // kernel's choice behind it changes when hvc0 appears, so it is opened again
 // once the modules are in. Through /dev/console our descriptors outlive the

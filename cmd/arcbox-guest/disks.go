@@ -82,11 +82,11 @@ func mountData(r *reap.Reaper, device string) error {
 // bit 0 set when it has corrected something.
 func repair(r *reap.Reaper, device string) error {
 	say("checking %s", device)
-	ended, err := r.Start([]string{"/sbin/e2fsck", "-p", device}, attributes(nil))
+	child, err := r.Start([]string{"/sbin/e2fsck", "-p", device}, attributes(nil))
 	if err != nil {
 		return fmt.Errorf("cannot check %s: %w", device, err)
 	}
-	if s := <-ended; s.ExitStatus() != 0 && s.ExitStatus() != 1 {
+	if s := <-child.Ended; s.ExitStatus() != 0 && s.ExitStatus() != 1 {
 		return fmt.Errorf("cannot repair %s: e2fsck %s; it is left as it is", device, outcome(s))
 	}
 	return nil
@@ -151,11 +151,11 @@ func format(r *reap.Reaper, device string, size int64) error {
 	if size >= 1<<30 {
 		args = append(args, "-J", "size=32") // MiB; below, mkfs's own choice is smaller
 	}
-	ended, err := r.Start(append(args, device), attributes(nil))
+	child, err := r.Start(append(args, device), attributes(nil))
 	if err != nil {
 		return fmt.Errorf("cannot format %s: %w", device, err)
 	}
-	if s := <-ended; s != 0 {
+	if s := <-child.Ended; s != 0 {
 		return fmt.Errorf("cannot format %s: mkfs.ext4 %s", device, outcome(s))
 	}
 	return nil

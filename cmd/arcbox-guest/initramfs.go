@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/superblock"
 )
@@ -34,7 +35,7 @@ const rootPatience = 500 * time.Millisecond
 
 // handOver is the first stage, in the initramfs. It returns only with an error.
 func handOver() error {
-	at := sinceBoot()
+	at := clock.Uptime()
 	if err := mountAll(firstMounts); err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func handOver() error {
 	if err != nil {
 		return err
 	}
-	mark("modules loaded", sinceBoot())
+	mark("modules loaded", clock.Uptime())
 	cfg, err := commandLine()
 	if err != nil {
 		say("%v", err) // arcbox-guest on the root says so again, and acts
@@ -125,7 +126,7 @@ func mountRoot(device, fstype string) error {
 		return fmt.Errorf("cannot mount the root: %w", err)
 	}
 	err := unix.Mount(device, newRoot, fstype, unix.MS_RDONLY, "")
-	for deadline := sinceBoot() + rootPatience; err == unix.ENOENT && sinceBoot() < deadline; {
+	for deadline := clock.Uptime() + rootPatience; err == unix.ENOENT && clock.Uptime() < deadline; {
 		time.Sleep(rootPatience / 20)
 		err = unix.Mount(device, newRoot, fstype, unix.MS_RDONLY, "")
 	}

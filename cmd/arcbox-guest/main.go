@@ -8,6 +8,9 @@
 // in /lib/modules/load-order, mounts the root file system that root= names and
 // hands over to init= there. As init of a root file system it does the rest.
 //
+// With arcbox.agent=1 it starts itself a second time as the guest's agent, which serves
+// the host over vsock, and keeps that running.
+//
 // What it is told comes from the kernel command line and from a config disk;
 // package config describes both. Without a work order it gives a shell on the
 // console and powers off when that ends.
@@ -29,6 +32,13 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == agentArg {
+		if err := runAgent(); err != nil {
+			say("%v", err)
+			os.Exit(1)
+		}
+		return
+	}
 	defer emergency()
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "arcbox-guest: cannot run: it is meant to be PID 1 of a guest; boot one with it as init")

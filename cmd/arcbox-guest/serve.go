@@ -12,17 +12,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/initapi"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/reap"
 )
 
 // grace is how long programs have to end after SIGTERM at shutdown.
 const grace = 3 * time.Second
 
+// maxGrace bounds what a host may ask for.
+const maxGrace = 10 * time.Minute
+
 // serve is the second stage, on the root. It ends the guest; when it returns,
 // that is an error.
 func serve() error {
-	at := sinceBoot()
+	at := clock.Uptime()
 	if err := prepareRoot(); err != nil {
 		return err
 	}
@@ -40,16 +45,31 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	if err := name(cfg.Hostname); err != nil {
-		say("%v", err)
+	var s *supervisor
+	if cfg.Agent {
+		s = superviseAgent(r) // it comes to life while the rest is done
 	}
-	if device := cfg.DataDevice(); device != "" {
-		if err := mountData(r, device); err != nil {
+	problems := prepare(r, cfg)
+	mark("ready", clock.Uptime())
+	if s != nil {
+		s.begin(&initapi.BeginReq{InitMS: at.Milliseconds(), Problems: problems})
+	}
+	return work(r, cfg, s, signals)
+}
+
+// prepare does what can go wrong without keeping the guest from its work.
+func prepare(r *reap.Reaper, cfg config.Config) (problems []string) {
+	try := func(err error) {
+		if err != nil {
 			say("%v", err)
+			problems = append(problems, err.Error())
 		}
 	}
-	mark("ready", sinceBoot())
-	return work(r, cfg, signals)
+	try(name(cfg.Hostname))
+	if device := cfg.DataDevice(); device != "" {
+		try(mountData(r, device))
+	}
+	return problems
 }
 
 // orders is what the command line and the config disk ask for, the former
@@ -70,23 +90,38 @@ func orders() (config.Config, error) {
 	return cfg, nil
 }
 
-// work runs the order and ends the guest after it, or when a signal asks.
-func work(r *reap.Reaper, cfg config.Config, signals <-chan os.Signal) error {
-	ended, err := startWork(r, cfg)
+// work runs the order and ends the guest after it, or when a signal or the agent asks.
+func work(r *reap.Reaper, cfg config.Config, s *supervisor, signals <-chan os.Signal) error {
+	child, err := startWork(r, cfg)
 	if err != nil {
 		return err
 	}
-	select {
-	case status := <-ended:
-		say("run %s", outcome(status))
-		return shutdown(r, unix.LINUX_REBOOT_CMD_POWER_OFF)
-	case s := <-signals:
-		say("ending on signal %v", s)
-		if s == unix.SIGTERM || s == unix.SIGINT {
-			return shutdown(r, unix.LINUX_REBOOT_CMD_RESTART)
-		}
-		return shutdown(r, unix.LINUX_REBOOT_CMD_POWER_OFF)
+	var asked <-chan *initapi.EndReq
+	if s != nil {
+		asked = s.ends
 	}
+	how, patience := unix.LINUX_REBOOT_CMD_POWER_OFF, grace
+	select {
+	case status := <-child.Ended:
+		say("run %s", outcome(status))
+	case sig := <-signals:
+		say("ending on signal %v", sig)
+		if sig == unix.SIGTERM || sig == unix.SIGINT {
+			how = unix.LINUX_REBOOT_CMD_RESTART
+		}
+	case req := <-asked:
+		say("ending, as the host asks")
+		if req.GraceMS > 0 {
+			patience = time.Duration(min(req.GraceMS, maxGrace.Milliseconds())) * time.Millisecond
+		}
+		if req.Restart {
+			how = unix.LINUX_REBOOT_CMD_RESTART
+		}
+	}
+	if s != nil {
+		s.close()
+	}
+	return shutdown(r, how, patience)
 }
 
 // listen asks for the signals that end a guest, ctrl-alt-del among them.
@@ -129,15 +164,15 @@ func loopback() error {
 
 // shutdown ends every program, puts the data on its disk and leaves. It
 // returns only when the kernel refuses.
-func shutdown(r *reap.Reaper, how int) error {
-	endAll(r)
+func shutdown(r *reap.Reaper, how int, patience time.Duration) error {
+	endAll(r, patience)
 	unix.Sync()
 	if err := unix.Unmount(dataDir, 0); err != nil && err != unix.EINVAL {
 		say("cannot unmount %s: %v; making it read-only", dataDir, err)
 		unix.Mount("", dataDir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 	}
 	unix.Sync()
-	mark("end", sinceBoot())
+	mark("end", clock.Uptime())
 	flushConsole()
 	if err := unix.Reboot(how); err != nil {
 		return fmt.Errorf("cannot leave: %w", err)
@@ -145,15 +180,16 @@ func shutdown(r *reap.Reaper, how int) error {
 	select {} // the kernel is going down
 }
 
-// endAll asks every other process to end, and kills those that do not.
-func endAll(r *reap.Reaper) {
+// endAll asks every other process to end, and kills those that have not after a time.
+func endAll(r *reap.Reaper, patience time.Duration) {
 	for _, s := range []syscall.Signal{unix.SIGTERM, unix.SIGKILL} {
 		unix.Kill(-1, s) // everyone but PID 1
-		ctx, cancel := context.WithTimeout(context.Background(), grace)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		err := r.Drain(ctx)
 		cancel()
 		if err == nil {
 			return
 		}
+		patience = grace
 	}
 }

@@ -32,13 +32,15 @@ func attributes(env map[string]string) *syscall.ProcAttr {
 	return &syscall.ProcAttr{Dir: "/", Env: vars, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
 }
 
-// startWork starts what the guest was told to do.
-func startWork(r *reap.Reaper, cfg config.Config) (<-chan syscall.WaitStatus, error) {
+// startWork starts what the guest was told to do. A guest with an agent need not be told anything.
+func startWork(r *reap.Reaper, cfg config.Config) (reap.Child, error) {
 	switch {
 	case cfg.Run != "":
 		return r.Start([]string{"/bin/sh", "-c", cfg.Run}, attributes(cfg.Env))
 	case len(cfg.Exec) > 0:
 		return r.Start(cfg.Exec, attributes(cfg.Env))
+	case cfg.Agent:
+		return reap.Child{}, nil
 	}
 	return startShell(r, cfg.Env)
 }
@@ -46,11 +48,11 @@ func startWork(r *reap.Reaper, cfg config.Config) (<-chan syscall.WaitStatus, er
 // startShell starts an interactive shell. Only a shell gets the terminal as its
 // controlling one: at the end of such a session the kernel hangs the terminal
 // up and drops what it has not sent yet, which would cut a script's output.
-func startShell(r *reap.Reaper, env map[string]string) (<-chan syscall.WaitStatus, error) {
+func startShell(r *reap.Reaper, env map[string]string) (reap.Child, error) {
 	name := terminal()
 	tty, err := os.OpenFile(name, os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		return nil, fmt.Errorf("cannot give a shell: %w", err)
+		return reap.Child{}, fmt.Errorf("cannot give a shell: %w", err)
 	}
 	defer tty.Close()
 	attr := attributes(env)

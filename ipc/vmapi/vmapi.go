@@ -271,13 +271,17 @@ type PauseReq struct {
 	Flush bool `json:"flush,omitempty"`
 }
 
-// PauseResp, ResumeReq, ResumeResp, StopReq, StopResp, ForceStopReq, ForceStopResp,
+// StopReq says how long programs have after SIGTERM; 0 is for the guest to say.
+type StopReq struct {
+	GraceMS int64 `json:"grace_ms,omitempty"`
+}
+
+// PauseResp, ResumeReq, ResumeResp, StopResp, ForceStopReq, ForceStopResp,
 // QuitReq and QuitResp are empty.
 type (
 	PauseResp     struct{}
 	ResumeReq     struct{}
 	ResumeResp    struct{}
-	StopReq       struct{}
 	StopResp      struct{}
 	ForceStopReq  struct{}
 	ForceStopResp struct{}

@@ -78,6 +78,8 @@ func param(word string) Param {
 //	arcbox.exec="PROG ARG"  run a program, arguments separated by blanks
 //	arcbox.hostname=NAME
 //	arcbox.data=DEVICE      the data disk, or "none"
+//	arcbox.agent=1          run the guest's agent
+//	arcbox.emulate=x86-64   run programs of other architectures, separated by commas
 //
 // An arcbox.run64 that is not base64 is an error; the Config then holds
 // everything else.
@@ -111,6 +113,10 @@ func (c *Config) set(p Param) error {
 		c.Hostname = p.Value
 	case "arcbox.data":
 		c.Data = p.Value
+	case "arcbox.agent":
+		c.Agent = p.Value == "1"
+	case "arcbox.emulate":
+		c.Emulate = strings.FieldsFunc(p.Value, func(r rune) bool { return r == ',' })
 	default:
 		c.setKernel(p)
 	}

@@ -25,6 +25,8 @@ type Config struct {
 	Env      map[string]string // added to the environment of Run and Exec
 	Hostname string            // "" is "arcbox"
 	Data     string            // the data disk's device, NoData, or "" for DefaultData
+	Agent    bool              // run the guest's agent
+	Emulate  []string          // foreign architectures whose programs are to run
 
 	Root     string   // root=, read by the initramfs only
 	RootType string   // rootfstype=; "" means erofs

@@ -41,17 +41,33 @@ func (r *Reaper) Run(ctx context.Context) {
 	}
 }
 
-// Start runs a program and returns where its status will arrive, once.
-func (r *Reaper) Start(argv []string, attr *syscall.ProcAttr) (<-chan syscall.WaitStatus, error) {
+// A Child is a program that was started.
+type Child struct {
+	pid   int
+	Ended <-chan syscall.WaitStatus // where its status will arrive, once
+}
+
+// Start runs a program.
+func (r *Reaper) Start(argv []string, attr *syscall.ProcAttr) (Child, error) {
 	r.mu.Lock() // so that a child that ends at once is not collected before it is known
 	defer r.mu.Unlock()
 	pid, err := syscall.ForkExec(argv[0], argv, attr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot start %s: %w", argv[0], err)
+		return Child{}, fmt.Errorf("cannot start %s: %w", argv[0], err)
 	}
 	ended := make(chan syscall.WaitStatus, 1)
 	r.waiting[pid] = ended
-	return ended, nil
+	return Child{pid, ended}, nil
+}
+
+// Signal sends a signal to a child, if it has not been collected yet: no other process can
+// have its id then.
+func (r *Reaper) Signal(c Child, s syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting[c.pid] != nil {
+		syscall.Kill(c.pid, s)
+	}
 }
 
 // Drain waits until this process has no child left, or ctx ends.

@@ -39,11 +39,11 @@ func TestStatus(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			ended, err := r.Start([]string{"/bin/sh", "-c", tt.script}, &syscall.ProcAttr{})
+			child, err := r.Start([]string{"/bin/sh", "-c", tt.script}, &syscall.ProcAttr{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := <-ended
+			s := <-child.Ended
 			if s.ExitStatus() != tt.exit || (tt.signal > 0 && s.Signal() != tt.signal) {
 				t.Errorf("%q: status %d signal %v, want %d and %v", tt.script, s.ExitStatus(), s.Signal(), tt.exit, tt.signal)
 			}
@@ -55,11 +55,11 @@ func TestManyAtOnce(t *testing.T) {
 	r := running(t)
 	var all []<-chan syscall.WaitStatus
 	for range 50 {
-		ended, err := r.Start([]string{"/bin/true"}, &syscall.ProcAttr{})
+		child, err := r.Start([]string{"/bin/true"}, &syscall.ProcAttr{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, ended)
+		all = append(all, child.Ended)
 	}
 	for i, ended := range all {
 		if s := <-ended; s.ExitStatus() != 0 {
@@ -86,7 +86,7 @@ func TestDrainWaitsForOrphans(t *testing.T) {
 	defer pidOf.Close()
 	defer w.Close()
 	r := running(t)
-	ended, err := r.Start([]string{"/bin/sh", "-c", "sleep 0.2 & sleep 60 & echo $$ >&3"},
+	child, err := r.Start([]string{"/bin/sh", "-c", "sleep 0.2 & sleep 60 & echo $$ >&3"},
 		&syscall.ProcAttr{Files: []uintptr{0, 1, 2, w.Fd()}, Sys: &syscall.SysProcAttr{Setpgid: true}})
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestDrainWaitsForOrphans(t *testing.T) {
 	if _, err := fmt.Fscan(pidOf, &group); err != nil {
 		t.Fatal(err)
 	}
-	<-ended // the shell is gone; both its children are ours now
+	<-child.Ended // the shell is gone; both its children are ours now
 	short, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if err := r.Drain(short); err != context.DeadlineExceeded {

@@ -1,0 +1,117 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/agent"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/initapi"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+)
+
+// agentArg is the argument that makes this program the agent.
+const agentArg = "agent"
+
+// agentScore keeps the kernel from killing the agent when memory runs out. What it starts is not kept.
+const agentScore = "-900"
+
+// runAgent is the agent's process: it serves the host from when PID 1 says that the guest is ready
+// until SIGTERM.
+func runAgent() error {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	os.WriteFile("/proc/self/oom_score_adj", []byte(agentScore), 0)
+	p := &agentProcess{started: make(chan struct{})}
+	mux := ipc.NewMux()
+	ipc.Handle(mux, initapi.Begin, p.begin)
+	ipc.Handle(mux, guestapi.Ping, p.ping)
+	conn, err := ipc.FromFile(os.NewFile(initapi.ConnFD, "3"), mux)
+	if err != nil {
+		return fmt.Errorf("cannot find PID 1, which starts the agent: %w", err)
+	}
+	defer conn.Close()
+	p.init = conn
+	select {
+	case <-ctx.Done():
+	case <-conn.Done():
+		return errors.New("PID 1 has gone")
+	}
+	p.close()
+	return nil
+}
+
+// An agentProcess is the agent with its connections.
+type agentProcess struct {
+	init      *ipc.Conn
+	started   chan struct{} // closed once the rest holds
+	agent     *agent.Agent
+	server    *ipc.Server
+	announced net.Conn // nil if nobody heard it
+}
+
+// begin serves initapi.Begin.
+func (p *agentProcess) begin(_ context.Context, req *initapi.BeginReq) (*initapi.BeginResp, error) {
+	p.agent = agent.New(agent.Options{
+		Log: say, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, End: p.end,
+	})
+	l, err := agent.Listen()
+	if err != nil {
+		return nil, err
+	}
+	p.server = &ipc.Server{
+		Mux: p.agent.Routes(), Allow: func(ipc.Peer) (ipc.Access, error) { return ipc.Admin, nil },
+		TurnedAway: func(_ ipc.Peer, err error) { say("%v", err) },
+	}
+	go func() {
+		if err := p.server.Serve(l); err != nil {
+			say("%v", err)
+		}
+	}()
+	if p.announced, err = agent.Announce(); err != nil {
+		say("%v", err)
+	}
+	say("listening, process %d", os.Getpid())
+	close(p.started)
+	return &initapi.BeginResp{}, nil
+}
+
+// ping is PID 1's look whether the agent lives.
+func (p *agentProcess) ping(ctx context.Context, req *guestapi.PingReq) (*guestapi.PingResp, error) {
+	select {
+	case <-p.started:
+		return p.agent.Ping(ctx, req)
+	default:
+		return &guestapi.PingResp{}, nil
+	}
+}
+
+// end has PID 1 end the guest.
+func (p *agentProcess) end(ctx context.Context, req *guestapi.ShutdownReq) error {
+	_, err := ipc.Call(ctx, p.init, initapi.End, &initapi.EndReq{GraceMS: req.GraceMS, Restart: req.Restart})
+	return err
+}
+
+// close ends what is under way. PID 1 ends the programs at the same time, and this process if it
+// takes too long.
+func (p *agentProcess) close() {
+	select {
+	case <-p.started:
+	default:
+		return
+	}
+	p.server.Shutdown(context.Background())
+	if p.announced != nil {
+		p.announced.Close()
+	}
+	p.agent.Close()
+}

@@ -1,0 +1,111 @@
+//go:build linux
+
+// Package agent answers what ipc/guestapi asks of a guest. It runs in a process of its own,
+// which PID 1 starts and watches; on a developer's machine the same code answers over any
+// connection, which is how it is tested.
+package agent
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+)
+
+// Options are what an agent is told at its start.
+type Options struct {
+	Log      func(format string, args ...any) // a line of the agent's log; must not block
+	Init     time.Duration                    // when PID 1 began, since the kernel's start
+	Problems []string                         // what went wrong on the way up
+	// End has the guest shut down, and returns when that has begun.
+	End func(context.Context, *guestapi.ShutdownReq) error
+	// Step sets the system's clock to what it is off by less; nil is clock.Step.
+	Step func(off time.Duration) error
+}
+
+// An Agent serves any number of connections. It ends with Close.
+type Agent struct {
+	Options
+	ctx     context.Context // ends with the agent
+	cancel  context.CancelFunc
+	ready   time.Duration // when it was made, since the kernel's start
+	execs   execs
+	starter *starter
+	busy    sync.WaitGroup
+}
+
+// New makes an agent.
+func New(o Options) *Agent {
+	if o.Step == nil {
+		o.Step = clock.Step
+	}
+	a := &Agent{Options: o, ready: clock.Uptime(), starter: newStarter()}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	return a
+}
+
+// Close ends what does not belong to a call. Calls must have ended before.
+func (a *Agent) Close() {
+	a.cancel()
+	a.busy.Wait()
+	a.starter.close()
+}
+
+// Routes are the methods that the host may call.
+func (a *Agent) Routes() *ipc.Mux {
+	mux := ipc.NewMux()
+	ipc.Handle(mux, guestapi.Hello, a.hello)
+	ipc.Handle(mux, guestapi.Ping, a.Ping)
+	ipc.Handle(mux, guestapi.Exec, a.exec)
+	ipc.Handle(mux, guestapi.Resize, a.resize)
+	ipc.Handle(mux, guestapi.Signal, a.signal)
+	ipc.Handle(mux, guestapi.Shutdown, a.shutdown)
+	return mux
+}
+
+// hello serves guestapi.Hello.
+func (a *Agent) hello(_ context.Context, req *guestapi.HelloReq) (*guestapi.HelloResp, error) {
+	if req.Version != guestapi.Version {
+		a.Log("a host of version %d (%.64q) is here; this is version %d", req.Version, req.Build, guestapi.Version)
+	}
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, err
+	}
+	return &guestapi.HelloResp{
+		Version: guestapi.Version, Build: ipc.Here().Build, BootID: strings.TrimSpace(string(id)), PID: os.Getpid(),
+		ReadyMS: a.ready.Milliseconds(), InitMS: a.Init.Milliseconds(),
+	}, nil
+}
+
+// Ping serves guestapi.Ping. PID 1 calls it too.
+func (a *Agent) Ping(_ context.Context, req *guestapi.PingReq) (*guestapi.PingResp, error) {
+	resp := &guestapi.PingResp{Uptime: clock.Uptime().Milliseconds()}
+	if req.Time != 0 {
+		off := time.Since(time.Unix(0, req.Time))
+		resp.Offset = int64(off)
+		if off.Abs() >= guestapi.ClockStep {
+			if err := a.Step(off); err != nil {
+				return nil, err
+			}
+			resp.Stepped = true
+			a.Log("the clock was %v off and was set", off.Round(time.Millisecond))
+		}
+	}
+	resp.Time = time.Now().UnixNano()
+	return resp, nil
+}
+
+// shutdown serves guestapi.Shutdown.
+func (a *Agent) shutdown(ctx context.Context, req *guestapi.ShutdownReq) (*guestapi.ShutdownResp, error) {
+	if req.GraceMS < 0 {
+		return nil, ipc.Errorf(ipc.BadRequest, "cannot shut down with a grace of %d ms", req.GraceMS)
+	}
+	a.Log("the host asks for the end (restart: %v)", req.Restart)
+	return &guestapi.ShutdownResp{}, a.End(ctx, req)
+}
