@@ -40,7 +40,6 @@ func runAgent() error {
 		return fmt.Errorf("cannot find PID 1, which starts the agent: %w", err)
 	}
 	defer conn.Close()
-	p.init = conn
 	select {
 	case <-ctx.Done():
 	case <-conn.Done():
@@ -60,7 +59,8 @@ type agentProcess struct {
 }
 
 // begin serves initapi.Begin.
-func (p *agentProcess) begin(_ context.Context, req *initapi.BeginReq) (*initapi.BeginResp, error) {
+func (p *agentProcess) begin(ctx context.Context, req *initapi.BeginReq) (*initapi.BeginResp, error) {
+	p.init = ipc.ConnOf(ctx)
 	p.agent = agent.New(agent.Options{
 		Log: say, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, End: p.end,
 	})

@@ -36,6 +36,13 @@ const (
 	Version      = 1
 )
 
+// Words of the kernel command line. An asset's own has none of them: whoever starts a machine
+// for more than its console adds the first.
+const (
+	AgentParam   = "arcbox.agent=1"        // run the guest's agent
+	EmulateParam = "arcbox.emulate=x86-64" // run x86-64 programs
+)
+
 // The methods.
 var (
 	// Hello is the first call on a connection. A guest of another version answers with its own and
@@ -206,8 +213,8 @@ type Memory struct {
 // Terminal, Stdin and Stdout are its two directions and there is no Stderr.
 type ExecReq struct {
 	ipc.Streams
-	ID       string            `json:"id"` // the caller's, unique on the connection; up to 64 bytes
-	Argv     []string          `json:"argv"`
+	ID       string            `json:"id"`   // the caller's, unique on the connection; up to 64 bytes
+	Argv     []string          `json:"argv"` // empty for the user's login shell
 	Env      map[string]string `json:"env,omitempty"`
 	Dir      string            `json:"dir,omitempty"`  // "" means the user's home
 	User     string            `json:"user,omitempty"` // name or uid, with ":group" or ":gid" if wanted; "" means root
