@@ -9,9 +9,11 @@ require go.uber.org/goleak v1.3.0
 require golang.org/x/sys v0.49.0
 
 require (
+	github.com/BurntSushi/toml v1.6.0
 	github.com/containers/gvisor-tap-vsock v0.8.9
 	github.com/creack/pty v1.1.24
 	github.com/docker/go-units v0.5.0
+	github.com/fsnotify/fsnotify v1.10.1
 	github.com/google/gopacket v1.1.19
 	github.com/landlock-lsm/go-landlock v0.11.0
 	github.com/mdlayher/vsock v1.4.0
