@@ -19,6 +19,8 @@ const (
 	// maxNotes is how many notes may wait for their handlers; the peer is not
 	// read from while more do.
 	maxNotes = 16
+	// maxHeld is how many bytes the bodies of a peer's calls under way may have, as text.
+	maxHeld = 16 << 20
 	// maxLater is how many messages may wait for a goroutine to send them. A peer for whom
 	// there are more sends calls without reading our answers.
 	maxLater = 1024
@@ -54,6 +56,7 @@ type Conn struct {
 	waiting  map[uint64]*pending                // our calls, by id
 	serving  map[uint64]context.CancelCauseFunc // the peer's calls, by id
 	busy     int                                // the peer's calls that were not answered yet, more than are served when it reads slowly
+	held     int                                // the bytes of the bodies of those that are served
 	standing int                                // goroutines that stand by to read
 	later    []*message                         // to be sent by a goroutine of its own
 	draining chan struct{}                      // not nil: no call is let in; closed when all are answered

@@ -103,7 +103,7 @@ func refusal(e *Error) error {
 }
 
 // lastWord is how long a peer is given to take what is said to it last.
-const lastWord = time.Second
+const lastWord = 5 * time.Second
 
 // dismiss tells the peer why there is nothing more to say.
 func (c *Conn) dismiss(e *Error) {

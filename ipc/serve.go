@@ -54,8 +54,9 @@ func (c *Conn) accept(m *message) (serve func(), err error) {
 		closeAll(m.files)
 		return nil, c.tell(&message{Type: typeError, ID: m.ID, Error: refusal})
 	}
-	handle := r.prepare(m)
-	return func() { c.serve(ctx, m, handle) }, nil
+	handle, size := r.prepare(m), len(m.Body)
+	m.Body = nil // it is the wire's
+	return func() { c.serve(ctx, m, size, handle) }, nil
 }
 
 // admit looks at a call, and makes its context and its streams if it may come
@@ -77,6 +78,7 @@ func (c *Conn) admit(m *message) (route, context.Context, *Error, error) {
 	ctx, stop := context.WithCancelCause(c.ctx)
 	c.serving[m.ID] = stop
 	c.busy++
+	c.held += len(m.Body)
 	return r, ctx, nil, nil
 }
 
@@ -107,6 +109,8 @@ func (c *Conn) examine(m *message) (route, *Error, error) {
 		return r, Errorf(Busy, "cannot call %s: the peer is ending", m.Method), nil
 	case len(c.serving) >= maxCalls || c.busy >= 2*maxCalls:
 		return r, Errorf(Busy, "cannot call %s: %d calls are under way", m.Method, maxCalls), nil
+	case c.held+len(m.Body) > maxHeld:
+		return r, Errorf(Busy, "cannot call %s: the calls under way have %d bytes", m.Method, c.held), nil
 	case len(m.Streams) > 0 && c.openByPeer()+len(m.Streams) > MaxStreams:
 		return r, Errorf(Busy, "cannot call %s: at most %d streams may be open", m.Method, MaxStreams), nil
 	}
@@ -124,8 +128,8 @@ func (c *Conn) openByPeer() int {
 	return n
 }
 
-// serve runs one handler and answers.
-func (c *Conn) serve(ctx context.Context, m *message, h handler) {
+// serve runs one handler, of a body of so many bytes, and answers.
+func (c *Conn) serve(ctx context.Context, m *message, size int, h handler) {
 	if m.TimeoutMS > 0 {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, time.Duration(m.TimeoutMS)*time.Millisecond)
@@ -139,6 +143,7 @@ func (c *Conn) serve(ctx context.Context, m *message, h handler) {
 		}
 	}
 	c.mu.Lock()
+	c.held -= size
 	c.serving[m.ID](nil) // frees the context
 	delete(c.serving, m.ID)
 	c.mu.Unlock()

@@ -291,7 +291,10 @@ type (
 		Stream ipc.StreamRef `json:"stream"`
 	}
 	countReq  struct{ To int }
-	countItem struct{ N int }
+	countItem struct {
+		N   int
+		Pad string
+	}
 )
 
 var (
@@ -349,7 +352,7 @@ func serve(t *testing.T, tr Transport, allow func(ipc.Peer) (ipc.Access, error))
 	})
 	ipc.HandleFeed(mux, count, func(_ context.Context, req *countReq, out *ipc.Sink[countItem]) error {
 		for n := range req.To {
-			if err := out.Send(&countItem{n}); err != nil {
+			if err := out.Send(&countItem{n, strings.Repeat("x", 100)}); err != nil {
 				return err
 			}
 		}
@@ -460,7 +463,7 @@ func streams(t *testing.T, tr Transport) {
 
 func feeds(t *testing.T, tr Transport) {
 	c := serve(t, tr, nil).connect(t)
-	const n = 30_000 // more than a window holds
+	const n = 5000 // more than a window holds
 	next := 0
 	var last error
 	for item, err := range ipc.Subscribe(t.Context(), c, count, &countReq{n}) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -40,15 +41,56 @@ type whoResp struct {
 	PID int `json:"pid"`
 }
 
-var who = ipc.Method[struct{}, whoResp]{Name: "test.who", Need: ipc.Observe}
+type (
+	countReq  struct{ To int }
+	countItem struct {
+		N   int
+		Pad string
+	}
+	openReq   struct{ Text string }
+	openResp  struct {
+		ipc.Files
+		File ipc.FD `json:"file"`
+	}
+)
 
-// serve serves who on a listener until the test ends.
+var (
+	who   = ipc.Method[struct{}, whoResp]{Name: "test.who", Need: ipc.Observe}
+	hang  = ipc.Method[struct{}, struct{}]{Name: "test.hang"}
+	count = ipc.Feed[countReq, countItem]{Name: "test.count"}
+	open  = ipc.Method[openReq, openResp]{Name: "test.open"} // a file with a text in it
+)
+
+// serve serves the methods on a listener until the test ends.
 func serve(t *testing.T, s *ipc.Server, l *unixsock.Listener) {
 	t.Helper()
 	s.Mux = ipc.NewMux()
 	ipc.Handle(s.Mux, who, func(ctx context.Context, _ *struct{}) (*whoResp, error) {
 		p := ipc.PeerOf(ctx)
 		return &whoResp{p.UID, p.PID}, nil
+	})
+	ipc.Handle(s.Mux, hang, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	})
+	ipc.HandleFeed(s.Mux, count, func(_ context.Context, req *countReq, out *ipc.Sink[countItem]) error {
+		for n := range req.To {
+			if err := out.Send(&countItem{n, "some of every window, which is not so many items then"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	ipc.Handle(s.Mux, open, func(_ context.Context, req *openReq) (*openResp, error) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		w.WriteString(req.Text)
+		resp := &openResp{}
+		resp.File = resp.Attach(r)
+		return resp, nil
 	})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -199,5 +241,22 @@ func TestAnInheritedSocketStays(t *testing.T) {
 	s.Close()
 	if _, err := os.Lstat(path); err != nil {
 		t.Error(err)
+	}
+}
+
+// The protocol is what PROTOCOL.md says, not what this package does: a client in another
+// language that was written from it works.
+func TestPythonClient(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip(err)
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	serve(t, &ipc.Server{}, listen(t, path))
+	cmd := exec.Command(python, "testdata/client.py", path)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if want := "True\n10000\nthrough a descriptor\nno-method\n"; err != nil || string(out) != want {
+		t.Errorf("it says %q, %v, want %q", out, err, want)
 	}
 }
