@@ -47,8 +47,8 @@ type (
 		N   int
 		Pad string
 	}
-	openReq   struct{ Text string }
-	openResp  struct {
+	openReq  struct{ Text string }
+	openResp struct {
 		ipc.Files
 		File ipc.FD `json:"file"`
 	}
