@@ -60,6 +60,9 @@ type Caps struct {
 	Granule  uint64 // alignment in bytes of Map, Unmap and Protect, a power of two
 	GIC      bool   // VM.NewGIC works: the interrupt controller is the engine's
 	Counted  bool   // Config.Counted works
+	// Remap: pages that the guest has touched go back to the host only by Unmap, new
+	// pages at the same place, and Map.
+	Remap bool
 }
 
 // Config is what must be known before a VM exists.

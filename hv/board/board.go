@@ -232,6 +232,9 @@ func (b *Board) wire() error {
 	if err != nil {
 		return err
 	}
+	if caps := b.cfg.Engine.Caps(); caps.Remap {
+		space.OnReturn(caps.Granule, b.renew)
+	}
 	for i, d := range b.cfg.Devices {
 		t := mmio.New(d, space, line(intVirtio+uint32(i)))
 		if b.driver != nil {
@@ -254,6 +257,16 @@ func (b *Board) wire() error {
 	}
 	b.cfg.Watch.tell(b.panicHint)
 	return nil
+}
+
+// renew gives pages back where the engine keeps what it has mapped. Meanwhile the
+// guest, which has said that it does not use them, sees no memory there.
+func (b *Board) renew(gpa uint64, ram []byte) error {
+	if err := b.vm.Unmap(gpa, uint64(len(ram))); err != nil {
+		return err
+	}
+	err := mem.Renew(ram)
+	return errors.Join(err, b.vm.Map(gpa, ram, ramProt))
 }
 
 func (b *Board) wireGIC() error {

@@ -60,7 +60,7 @@ func describe(cfg Config, s seeds, p placement) ([]byte, error) {
 	mem.SetString("device_type", "memory")
 	mem.SetU64("reg", RAMBase, cfg.Memory)
 	describeCPUs(root, cfg.CPUs)
-	describePlatform(root, cfg.CPUs)
+	describePlatform(root, redistributors(cfg))
 	for i := range cfg.Devices {
 		base := uint64(VirtioBase + i*virtioStride)
 		n := root.Add(fmt.Sprintf("virtio_mmio@%x", base))
@@ -100,8 +100,17 @@ func describeCPUs(root *fdt.Node, cpus int) {
 	n.SetString("method", "hvc")
 }
 
+// redistributors is how many there are. The engine's own GIC has one for each vCPU that
+// it could have, and only the last of them says that it is: the guest walks them all.
+func redistributors(cfg Config) int {
+	if caps := cfg.Engine.Caps(); caps.GIC {
+		return min(caps.MaxVCPUs, (UARTBase-GICRBase)/irq.RedistributorSize)
+	}
+	return cfg.CPUs
+}
+
 // describePlatform has what every machine of ours has.
-func describePlatform(root *fdt.Node, cpus int) {
+func describePlatform(root *fdt.Node, redistributors int) {
 	timer := root.Add("timer")
 	timer.SetString("compatible", "arm,armv8-timer")
 	// Secure, physical, virtual and hypervisor timer, in the binding's order.
@@ -114,7 +123,7 @@ func describePlatform(root *fdt.Node, cpus int) {
 	gic.SetU32("#interrupt-cells", 3)
 	gic.SetU32("#address-cells", 0)
 	gic.Set("interrupt-controller", nil)
-	gic.SetU64("reg", GICDBase, irq.DistributorSize, GICRBase, uint64(cpus)*irq.RedistributorSize)
+	gic.SetU64("reg", GICDBase, irq.DistributorSize, GICRBase, uint64(redistributors)*irq.RedistributorSize)
 	gic.SetU32("phandle", phandleGIC)
 
 	clock := root.Add("apb-pclk")

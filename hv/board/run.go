@@ -68,14 +68,19 @@ func (b *Board) makeVM() error {
 			return errors.Join(err, vm.Close())
 		}
 	}
-	if err := vm.Map(RAMBase, b.ram.Bytes(), hv.Read|hv.Write|hv.Exec); err != nil {
+	if err := vm.Map(RAMBase, b.ram.Bytes(), ramProt); err != nil {
 		return errors.Join(err, vm.Close())
 	}
+	// The host has just written the kernel.
+	vm.Invalidate(b.place.kernel, uint64(len(b.cfg.Kernel.Data)))
 	if b.driver == nil { // counted time stands still by itself
 		b.pause.begin(vm.Counter)
 	}
 	return nil
 }
+
+// ramProt is what the guest may do with its RAM.
+const ramProt = hv.Read | hv.Write | hv.Exec
 
 // defaultIPABits is what every engine gives without being asked.
 const defaultIPABits = 36

@@ -20,8 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Granule is what sizes of RAM are a multiple of, in bytes: the page size of
-// Apple silicon, to which hv_vm_map is bound. Guests may use 4 KiB pages.
+// Granule is what sizes and host addresses of RAM are a multiple of, in bytes: the
+// page size of Apple silicon, to which hv_vm_map is bound. Guests may use 4 KiB pages.
 const Granule = 16 << 10
 
 // ErrRange: a guest physical range is not within one region.
@@ -30,8 +30,9 @@ var ErrRange = errors.New("not guest memory")
 // RAM is memory from the operating system, zero until written, outside of Go's
 // heap so that an engine may map it into a guest.
 type RAM struct {
-	mu sync.Mutex
-	b  []byte // nil once closed
+	mu   sync.Mutex
+	b    []byte // nil once closed
+	host []byte // the mapping that b is aligned in
 }
 
 // New maps size bytes, a multiple of Granule and not 0. Pages take room on the
@@ -40,12 +41,14 @@ func New(size uint64) (*RAM, error) {
 	if size == 0 || size%Granule != 0 || size > 1<<46 {
 		return nil, fmt.Errorf("cannot make RAM of %d bytes: the size must be a multiple of %d; round it up", size, Granule)
 	}
-	b, err := unix.Mmap(-1, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, mapFlags)
+	spare := uint64(max(0, Granule-unix.Getpagesize()))
+	host, err := unix.Mmap(-1, 0, int(size+spare), unix.PROT_READ|unix.PROT_WRITE, mapFlags)
 	if err != nil {
 		return nil, fmt.Errorf("cannot map %d MiB of guest memory: %w", size>>20, err)
 	}
+	b := host[pad(host, Granule):][:size:size]
 	adviseHuge(b)
-	return &RAM{b: b}, nil
+	return &RAM{b: b, host: host}, nil
 }
 
 // Bytes is the whole of the RAM until Close; afterwards it is nil.
@@ -63,8 +66,8 @@ func (r *RAM) Close() error {
 	if r.b == nil {
 		return nil
 	}
-	err := unix.Munmap(r.b)
-	r.b = nil
+	err := unix.Munmap(r.host)
+	r.b, r.host = nil, nil
 	if err != nil {
 		return fmt.Errorf("cannot unmap guest memory: %w", err)
 	}
@@ -81,6 +84,7 @@ type Region struct {
 // change, so any goroutine may use it without a lock.
 type Space struct {
 	regions  []Region // by Base, disjoint
+	page     uint64   // what Return is made of
 	release  func(gpa uint64, b []byte) error
 	returned atomic.Uint64
 }
@@ -102,7 +106,7 @@ func NewSpace(regions ...Region) (*Space, error) {
 		}
 		end = r.Base + n
 	}
-	s := &Space{regions: rs}
+	s := &Space{regions: rs, page: uint64(unix.Getpagesize())}
 	s.release = func(_ uint64, b []byte) error { return release(b) }
 	return s, nil
 }
@@ -120,10 +124,13 @@ func (s *Space) Slice(gpa, n uint64) ([]byte, error) {
 	return nil, ErrRange
 }
 
-// OnReturn replaces how Return gives pages back. The board sets it, before the
-// guest runs, where madvise does not reach the guest's mapping: on macOS the hook is
-// VM.Unmap, Renew, VM.Map. The pages must read as zeroes or as before, at any time.
-func (s *Space) OnReturn(f func(gpa uint64, b []byte) error) { s.release = f }
+// OnReturn replaces how Return gives back pages, of this size from now on. The board
+// sets it, before the guest runs, where madvise does not reach the guest's mapping:
+// with an engine that says hv.Caps.Remap the hook is VM.Unmap, Renew, VM.Map. The
+// pages must read as zeroes or as before, at any time.
+func (s *Space) OnReturn(page uint64, f func(gpa uint64, b []byte) error) {
+	s.page, s.release = page, f
+}
 
 // Return gives the host pages that lie wholly within the n bytes at gpa back to
 // the host; the guest has said that it does not need what they hold. They read
@@ -154,5 +161,6 @@ func (s *Space) Return(gpa, n uint64) (uint64, error) {
 // Returned is how many bytes Return has given back since the Space was made.
 func (s *Space) Returned() uint64 { return s.returned.Load() }
 
-// HostPage is the host's page size in bytes, a power of two: what Return is made of.
-func (s *Space) HostPage() uint64 { return uint64(unix.Getpagesize()) }
+// HostPage is the size in bytes, a power of two, of what Return is made of: the host's
+// page, unless OnReturn has said otherwise.
+func (s *Space) HostPage() uint64 { return s.page }

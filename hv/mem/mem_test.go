@@ -96,6 +96,15 @@ func TestSlice(t *testing.T) {
 	}
 }
 
+func TestMemoryIsAlignedForEveryEngine(t *testing.T) {
+	for n := uint64(1); n < 9; n++ {
+		r := ram(t, n*Granule)
+		if b := r.Bytes(); !Aligned(b, Granule) || uint64(len(b)) != n*Granule || cap(b) != len(b) {
+			t.Errorf("%d granules are %d bytes, capacity %d, at %p", n, len(b), cap(b), b)
+		}
+	}
+}
+
 func TestReturnTakesWholePagesOnly(t *testing.T) {
 	b := ram(t, 16*Granule).Bytes()
 	s, err := NewSpace(Region{0x4000_0000, b})
@@ -140,9 +149,9 @@ func TestReturnTakesWholePagesOnly(t *testing.T) {
 func TestHookGivesPagesBackInItsOwnWay(t *testing.T) {
 	b := ram(t, 4*Granule).Bytes()
 	s, _ := NewSpace(Region{0x4000_0000, b})
-	page := s.HostPage()
+	const page = Granule
 	b[page] = 1
-	s.OnReturn(func(gpa uint64, b []byte) error {
+	s.OnReturn(page, func(gpa uint64, b []byte) error {
 		if gpa != 0x4000_0000+page || uint64(len(b)) != page {
 			t.Errorf("%d bytes at %#x, want a page at %#x", len(b), gpa, 0x4000_0000+page)
 		}
@@ -151,7 +160,7 @@ func TestHookGivesPagesBackInItsOwnWay(t *testing.T) {
 	if n, err := s.Return(0x4000_0000+page-1, page+2); n != page || err != nil || b[page] != 0 {
 		t.Errorf("%d bytes, %v; the page reads %d", n, err, b[page])
 	}
-	s.OnReturn(func(uint64, []byte) error { return errors.New("broken") })
+	s.OnReturn(page, func(uint64, []byte) error { return errors.New("broken") })
 	if n, err := s.Return(0x4000_0000, page); n != 0 || err == nil || s.Returned() != page {
 		t.Errorf("a hook that fails: %d, %v, %d in all", n, err, s.Returned())
 	}

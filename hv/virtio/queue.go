@@ -105,8 +105,8 @@ func NewQueue(index int, l Layout, features uint64, space *mem.Space, signal fun
 }
 
 // AbsentQueue is a queue that the driver did not set up: it is never ready.
-func AbsentQueue(index int, features uint64) *Queue {
-	return &Queue{index: index, features: features, kick: make(chan struct{}, 1)}
+func AbsentQueue(index int, features uint64, space *mem.Space) *Queue {
+	return &Queue{index: index, features: features, space: space, kick: make(chan struct{}, 1)}
 }
 
 // Exact makes what driver and device see of each other independent of how fast

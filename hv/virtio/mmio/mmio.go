@@ -313,7 +313,7 @@ func (t *Transport) forget() {
 func (t *Transport) start() {
 	r := &run{done: make(chan struct{})}
 	for i := range t.queues {
-		q := virtio.AbsentQueue(i, t.features)
+		q := virtio.AbsentQueue(i, t.features, t.space)
 		if t.queues[i].ready {
 			// It was opened once, by usable, and space does not change.
 			q, _ = virtio.NewQueue(i, t.queues[i].Layout, t.features, t.space, func() { t.irq.raise(intUsed) })

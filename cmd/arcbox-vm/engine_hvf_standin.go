@@ -1,0 +1,5 @@
+//go:build macshim && !darwin
+
+package main
+
+import _ "github.com/arcboxlabs/arcbox-go/hv/hvf/standin" // the framework's functions, on Linux
