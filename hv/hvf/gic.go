@@ -44,10 +44,13 @@ func (gic) Reset() error { return check("reset the interrupt controller", C.hvf_
 func (gic) State() ([]byte, error) {
 	var size C.size_t
 	state := C.hvf_gic_state(&size)
-	if state == nil || size == 0 {
+	if state == nil {
 		return nil, errors.New("cannot save the interrupt controller: the framework has no state of it")
 	}
 	defer C.os_release(state)
+	if size == 0 {
+		return nil, errors.New("cannot save the interrupt controller: its state is empty")
+	}
 	b := make([]byte, size)
 	return b, check("save the interrupt controller", C.hvf_gic_state_data(state, unsafe.Pointer(&b[0])))
 }

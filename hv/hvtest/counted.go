@@ -27,7 +27,7 @@ var countedChecks = []check{
 // counted is a machine with counted time at 1 ns an instruction, beside that
 // of the check: an engine that counts has no limit of VMs.
 func (m *machine) counted(t *testing.T) (*machine, hv.Counted) {
-	c := newMachine(t, m.engine, hv.Config{Counted: &hv.CountedConfig{PSPerInstruction: 1000}})
+	c := newMachine(t, m.engine, hv.Config{Counted: &hv.CountedConfig{PSPerInstruction: 1000}}, false)
 	cpu, ok := c.cpu.(hv.Counted)
 	if !ok {
 		t.Fatal("a VCPU of a counted VM is not hv.Counted")

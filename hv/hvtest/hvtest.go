@@ -50,7 +50,7 @@ func Run(t *testing.T, e hv.Engine) {
 		name   string
 		checks []check
 	}{
-		{"engine", engineChecks}, {"mapping", mappingChecks}, {"exits", exitChecks},
+		{groupGIC, gicChecks}, {"engine", engineChecks}, {"mapping", mappingChecks}, {"exits", exitChecks},
 		{"registers", registerChecks}, {"exceptions", exceptionChecks}, {"mmu", mmuChecks},
 		{"interrupts", interruptChecks}, {"timer", timerChecks}, {"kick", kickChecks},
 		{"smp", smpChecks}, {"counted", countedChecks}, {"debug", debugChecks},
@@ -58,14 +58,17 @@ func Run(t *testing.T, e hv.Engine) {
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
 			for _, c := range g.checks {
-				t.Run(c.name, func(t *testing.T) { c.prove(t, e) })
+				t.Run(c.name, func(t *testing.T) { c.prove(t, e, g.name == groupGIC) })
 			}
 		})
 	}
 }
 
+// groupGIC is of checks whose machine has the engine's GIC.
+const groupGIC = "gic"
+
 // prove runs one check on a machine of its own.
-func (c check) prove(t *testing.T, e hv.Engine) {
+func (c check) prove(t *testing.T, e hv.Engine, gic bool) {
 	if c.needs != nil && !c.needs(e.Caps()) {
 		t.Skipf("%s cannot do this", e.Name())
 	}
@@ -74,7 +77,7 @@ func (c check) prove(t *testing.T, e hv.Engine) {
 			t.Logf("promise: %s", c.promise)
 		}
 	}()
-	c.run(newMachine(t, e, hv.Config{}))
+	c.run(newMachine(t, e, hv.Config{}, gic))
 }
 
 // Abilities that checks need.
@@ -88,12 +91,13 @@ type machine struct {
 	engine hv.Engine
 	vm     hv.VM
 	ram    []byte // RAM as the host sees it, ramBase on
+	gic    hv.GIC // nil where the suite's machine has none
 	cpu    hv.VCPU
 }
 
 // newMachine makes a machine whose exception vectors tell the host, see
 // vectorProgram.
-func newMachine(t *testing.T, e hv.Engine, cfg hv.Config) *machine {
+func newMachine(t *testing.T, e hv.Engine, cfg hv.Config, gic bool) *machine {
 	t.Helper()
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
@@ -109,6 +113,10 @@ func newMachine(t *testing.T, e hv.Engine, cfg hv.Config) *machine {
 			t.Errorf("VM.Close: %v", err)
 		}
 	})
+	if gic {
+		m.gic, err = vm.NewGIC(hv.GICConfig{Distributor: gicd, Redistributor: gicr})
+		m.must(err)
+	}
 	m.must(vm.Map(ramBase, m.ram, hv.Read|hv.Write|hv.Exec))
 	m.cpu = m.vcpu(0)
 	m.load(vectorProgram())

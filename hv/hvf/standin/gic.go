@@ -50,7 +50,7 @@ func standin_gic_create(distributor, redistributor C.hv_ipa_t) C.hv_return_t {
 // renew puts in a GIC as after power-on, for as many vCPUs as there may be.
 func (g *gic) renew() error {
 	fresh, err := irq.New(C.STANDIN_VCPUS, spis, func(cpu int) {
-		if v := cpus[cpu].Load(); v != nil {
+		if v := byAffinity[cpu].Load(); v != nil {
 			v.interrupt()
 		}
 	})
@@ -121,7 +121,7 @@ func (p parker) wait(d time.Duration) {
 func (v *vcpu) runWithGIC(bool, bool) error {
 	for {
 		g := v.m.gic.Load().irq.Load()
-		irq, fiq := g.Pending(int(v.c.slot))
+		irq, fiq := g.Pending(v.affinity)
 		if err := v.soft.SetPending(irq, fiq); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (v *vcpu) serve(g *irq.GIC) (done bool, err error) {
 	case hv.Kicked:
 		return false, nil
 	case hv.VTimer:
-		g.SetPPI(int(v.c.slot), ppiVTimer, true)
+		g.SetPPI(v.affinity, ppiVTimer, true)
 		return false, nil
 	case hv.WFE:
 		runtime.Gosched()
@@ -184,7 +184,7 @@ func (v *vcpu) answered(x uint64) (bool, error) {
 }
 
 func (v *vcpu) access(g *irq.GIC) (done bool, err error) {
-	x, ok := g.Access(int(v.c.slot), v.e.Sys, v.e.Write, v.e.Value)
+	x, ok := g.Access(v.affinity, v.e.Sys, v.e.Write, v.e.Value)
 	if !ok {
 		return true, nil
 	}
@@ -223,14 +223,14 @@ func (v *vcpu) sampleTimer(g *irq.GIC) error {
 	if err != nil || ctl&(timerEnable|timerMask|timerStatus) == timerEnable|timerStatus {
 		return err
 	}
-	g.SetPPI(int(v.c.slot), ppiVTimer, false)
+	g.SetPPI(v.affinity, ppiVTimer, false)
 	return v.soft.SetVTimerMask(false)
 }
 
 // waitForInterrupt waits as WFI does.
 func (v *vcpu) waitForInterrupt(g *irq.GIC) error {
 	for !v.canceled.Load() {
-		if irq, fiq := g.Pending(int(v.c.slot)); irq || fiq {
+		if irq, fiq := g.Pending(v.affinity); irq || fiq {
 			return nil
 		}
 		d, err := v.untilTimer()

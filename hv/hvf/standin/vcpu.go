@@ -6,6 +6,7 @@ package standin
 import "C"
 
 import (
+	"errors"
 	"sync/atomic"
 	"unsafe"
 
@@ -20,6 +21,8 @@ type vcpu struct {
 	m    *machine
 	e    hv.Exit
 
+	// affinity is Aff0 of MPIDR_EL1, by which the GIC knows the vCPU; -1 before it is set.
+	affinity int
 	canceled atomic.Bool // hv_vcpus_exit; any thread
 	park     parker      // waits in WFI, with the framework's GIC
 }
@@ -34,22 +37,26 @@ func standin_vcpu_create(c *C.struct_vcpu) C.hv_return_t {
 	if err != nil {
 		return status(err)
 	}
+	err = cpu.SetSysReg(arm64.MPIDR_EL1, unsetMPIDR)
 	for enc, bits := range extra {
-		v, err := cpu.SysReg(enc)
-		if err == nil {
-			err = cpu.SetSysReg(enc, v|bits)
-		}
-		if err != nil {
-			return status(err)
-		}
+		v, rerr := cpu.SysReg(enc)
+		err = errors.Join(err, rerr, cpu.SetSysReg(enc, v|bits))
 	}
-	cpus[c.slot].Store(&vcpu{c: c, soft: cpu, m: m, park: newParker()})
-	return C.HV_SUCCESS
+	cpus[c.slot].Store(&vcpu{c: c, soft: cpu, m: m, park: newParker(), affinity: -1})
+	return status(err)
 }
+
+// unsetMPIDR is what MPIDR_EL1 reads before the caller has given the vCPU its place:
+// no CPU that a guest would look for.
+const unsetMPIDR = 1<<31 | 0xff<<16
 
 //export standin_vcpu_destroy
 func standin_vcpu_destroy(slot C.uint32_t) {
-	cpus[slot].Swap(nil).soft.Close()
+	v := cpus[slot].Swap(nil)
+	if v.affinity >= 0 {
+		byAffinity[v.affinity].CompareAndSwap(v, nil)
+	}
+	v.soft.Close()
 }
 
 //export standin_vcpu_exit
@@ -73,6 +80,9 @@ func standin_vcpu_run(c *C.struct_vcpu) C.hv_return_t {
 	}
 	run := v.run
 	if v.m.gic.Load() != nil {
+		if v.affinity < 0 {
+			return C.HV_ILLEGAL_GUEST_STATE // no redistributor is its own
+		}
 		run = v.runWithGIC
 	}
 	err := run(bool(c.irq), bool(c.fiq))
@@ -193,7 +203,13 @@ func standin_get_sys(slot C.hv_vcpu_t, reg C.hv_sys_reg_t, value *C.uint64_t) C.
 
 //export standin_set_sys
 func standin_set_sys(slot C.hv_vcpu_t, reg C.hv_sys_reg_t, value C.uint64_t) C.hv_return_t {
-	return status(cpus[slot].Load().soft.SetSysReg(hv.SysReg(reg), uint64(value)))
+	v := cpus[slot].Load()
+	err := v.soft.SetSysReg(hv.SysReg(reg), uint64(value))
+	if aff := value & 0xff_00ff_ffff; err == nil && reg == C.HV_SYS_REG_MPIDR_EL1 && aff < C.STANDIN_VCPUS {
+		v.affinity = int(aff)
+		byAffinity[aff].Store(v)
+	}
+	return status(err)
 }
 
 // vector is a SIMD register in C's memory.

@@ -46,6 +46,9 @@ var current atomic.Pointer[machine]
 // cpus are the vCPUs by slot.
 var cpus [C.STANDIN_VCPUS]atomic.Pointer[vcpu]
 
+// byAffinity are the vCPUs by Aff0.
+var byAffinity [C.STANDIN_VCPUS]atomic.Pointer[vcpu]
+
 // SetMacOS says which macOS this is, by its major version: 15 has hv_gic, 14 has
 // not. Engines made before keep what they saw.
 func SetMacOS(major int) { C.standin_set_macos(C.uint32_t(major)) }
