@@ -12,6 +12,7 @@ typedef struct { long sig; char opaque[8]; } pthread_condattr_t, pthread_mutexat
 #define PTHREAD_CREATE_DETACHED 2
 int pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 pthread_t pthread_self(void);
+int pthread_join(pthread_t, void **);
 int pthread_attr_init(pthread_attr_t *);
 int pthread_attr_setstacksize(pthread_attr_t *, size_t);
 int pthread_attr_setdetachstate(pthread_attr_t *, int);
