@@ -46,6 +46,8 @@ boot: assets ## boot a VM with this terminal as its console
 test: deps build assets ## run every test
 	$(GO) test -race -short $(RACE_PKGS)
 	$(GO) test $(VM_PKGS)
+	$(GO) test -tags macshim ./hv/hvf/...
+	ARCBOX_TEST_ENGINE=hvf $(GO) test -run 'Systems|Exit|Typed|Disk|Leaves' ./test/boot
 
 check: ## format, vet, cross-build, house rules, generated files
 	@scripts/check

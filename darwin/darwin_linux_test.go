@@ -86,6 +86,49 @@ int main(void) { return &hv_gic_reset ? hv_gic_reset() : hv_vm_destroy(); }`
 	}
 }
 
+// TestWrongHeadersAreSeen: what hvf assumes of Apple's header must hold in it. Each
+// of these headers is wrong in one place, as ours may be, or Apple's may become.
+func TestWrongHeadersAreSeen(t *testing.T) {
+	right, err := os.ReadFile("sdk/apple/Hypervisor/Hypervisor.h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct{ name, old, new, says string }{
+		{"nothing", "", "", ""},
+		{"a register's number", "HV_REG_PC = 31", "HV_REG_PC = 32", "HV_REG_PC is not 31"},
+		{"a status", "0xfae94002", "0xfae94009", "HV_BUSY"},
+		{"the order of reasons", "HV_EXIT_REASON_CANCELED,\n  HV_EXIT_REASON_EXCEPTION", "HV_EXIT_REASON_EXCEPTION,\n  HV_EXIT_REASON_CANCELED", "HV_EXIT_REASON"},
+		{"a system register", "HV_SYS_REG_CNTV_CVAL_EL0 = 0xdf1a", "HV_SYS_REG_CNTV_CVAL_EL0 = 0xdf1b", "HV_SYS_REG_CNTV_CVAL_EL0"},
+		{"a size", "OS_ENUM(hv_sys_reg, uint16_t", "OS_ENUM(hv_sys_reg, uint32_t", "hv_sys_reg_t has not 2 bytes"},
+		{"a field's place", "  hv_exception_syndrome_t syndrome;\n  hv_exception_address_t virtual_address;",
+			"  hv_exception_address_t virtual_address;\n  hv_exception_syndrome_t syndrome;", "exception.syndrome is not at 8"},
+		{"an argument's type", "hv_vcpus_exit(hv_vcpu_t *vcpus, uint32_t", "hv_vcpus_exit(hv_vcpu_t *vcpus, uint64_t", "hv_vcpus_exit has another prototype"},
+		{"a function that is gone", "hv_return_t hv_vm_protect(", "hv_return_t hv_vm_protect2(", "hv_vm_protect"},
+		{"a function that is newer than we say", "hv_return_t hv_vm_destroy(void);", "hv_return_t hv_vm_destroy(void) API_AVAILABLE(macos(26.0));", "only available on macOS 26.0"},
+	}
+	cc := cc(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			text := strings.Replace(string(right), tt.old, tt.new, 1)
+			if (text == string(right)) != (tt.old == "") {
+				t.Fatalf("the header has no %q", tt.old)
+			}
+			if err := os.Mkdir(filepath.Join(dir, "Hypervisor"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "Hypervisor/Hypervisor.h"), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(cc, "-Wall", "-Werror=unguarded-availability-new", "-Werror=implicit-function-declaration",
+				"-I", dir, "-c", "-o", filepath.Join(dir, "hvf.o"), "../hv/hvf/hvf.c").CombinedOutput()
+			if (err != nil) != (tt.says != "") || !strings.Contains(string(out), tt.says) {
+				t.Errorf("error %v, want one that says %q:\n%s", err, tt.says, out)
+			}
+		})
+	}
+}
+
 // Another SDK must be another path: Go's build cache knows a compiler by its path.
 func TestAnotherSDKIsAnotherCompiler(t *testing.T) {
 	sources := filepath.Join(t.TempDir(), "sdk")

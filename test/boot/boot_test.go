@@ -200,6 +200,7 @@ type repeatable struct {
 // repeat runs a deterministic boot to its power-off.
 func repeat(t *testing.T, cmd *exec.Cmd) (stdout string, r repeatable) {
 	t.Helper()
+	kit.NeedsSoft(t)
 	e := finish(t, cmd)
 	e.want(t, 0)
 	if err := json.Unmarshal([]byte(e.stderr), &r); err != nil {

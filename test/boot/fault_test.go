@@ -86,6 +86,7 @@ func TestFaultsThatAGuestSurvives(t *testing.T) {
 // TestDiskErrorReachesTheGuest fails each of the first requests in turn: the guest's
 // kernel says so, and init when it was its own; what it was told is written is.
 func TestDiskErrorReachesTheGuest(t *testing.T) {
+	kit.NeedsSoft(t)
 	fl := kit.AFlavour(t, kit.Any)
 	refused, took := 0, 0
 	for _, nth := range []string{"1", "2", "4", "6", "7", "8"} {

@@ -34,10 +34,26 @@ func Main(m *testing.M, init string) int {
 	return m.Run()
 }
 
+// HVF says whether the programs that Main built run guests with package hvf, as on a
+// Mac, against the stand-in of Apple's framework: ARCBOX_TEST_ENGINE=hvf asks for it.
+func HVF() bool { return os.Getenv("ARCBOX_TEST_ENGINE") == "hvf" }
+
+// NeedsSoft skips a test of what only the software engine can.
+func NeedsSoft(t testing.TB) {
+	t.Helper()
+	if HVF() {
+		t.Skip("Hypervisor.framework cannot do this")
+	}
+}
+
 // build makes the programs, and the initrd if there is an init.
 func build(init string) error {
 	const cmd = "github.com/arcboxlabs/arcbox-go/cmd/"
-	if err := goBuild(nil, cmd+"arcbox", cmd+"arcbox-vm"); err != nil || init == "" {
+	programs := []string{cmd + "arcbox", cmd + "arcbox-vm"}
+	if HVF() {
+		programs = append([]string{"-tags", "macshim"}, programs...)
+	}
+	if err := goBuild(nil, programs...); err != nil || init == "" {
 		return err
 	}
 	guest := []string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"}
