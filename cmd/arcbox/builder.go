@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/arcboxlabs/arcbox-go/agent/home"
@@ -59,16 +58,9 @@ func buildAssets(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, 
 
 // guestProgram finds arcbox-guest beside this program.
 func guestProgram() (string, error) {
-	self, err := os.Executable()
+	path, err := besides("arcbox-guest")
 	if err != nil {
-		return "", fmt.Errorf("cannot find arcbox-guest: %w", err)
-	}
-	if real, err := filepath.EvalSymlinks(self); err == nil {
-		self = real
-	}
-	path := filepath.Join(filepath.Dir(self), "arcbox-guest")
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("cannot build assets: %w; arcbox-guest belongs beside %s", err, self)
+		return "", fmt.Errorf("cannot build assets: %w", err)
 	}
 	return path, nil
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,34 @@ func completeFlag(cmd *cobra.Command, flag string, words cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, words); err != nil {
 		panic(err)
 	}
+}
+
+// completeWithin is how long the agent may take to say what a shell can offer.
+const completeWithin = time.Second
+
+// completeMachine offers the machines that the agent knows, to a command that takes one. It starts no agent.
+func completeMachine(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completeMachines(cmd, args, typed)
+}
+
+// completeMachines offers the machines that were not typed yet.
+func completeMachines(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(context.Background(), completeWithin)
+	defer cancel()
+	st, err := readStatus(ctx, "")
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []cobra.Completion
+	for _, m := range st.Machines {
+		if !slices.Contains(args, m.Name) {
+			names = append(names, cobra.CompletionWithDesc(m.Name, m.State))
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeAsset offers the flavours that are there and the assets by ID.

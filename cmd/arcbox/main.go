@@ -16,6 +16,8 @@ import (
 const (
 	exitError = 1 // something of ours failed
 	exitUsage = 2 // the command line makes no sense
+
+	exitInterrupted = 130 // Ctrl-C, as shells have it
 )
 
 // A statusError ends the program with a status of its own. Its text, when there
@@ -49,6 +51,8 @@ func report(err error) int {
 	var s *statusError
 	if errors.As(err, &s) {
 		status = s.status
+	} else if errors.Is(err, context.Canceled) {
+		status = exitInterrupted
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "arcbox:", text)
@@ -69,8 +73,19 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newBoot(), newAssets(), newDisk(), newVersion())
+	root.AddGroup(&cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "guest", Title: "Inside a machine:"},
+		&cobra.Group{ID: "agent", Title: "Around them:"})
+	addGroup(root, "machines", newStart(), newStop(), newRestart(), newStatus(), newList(), newInspect(), newCreate(), newRemove(), newResources(), newHold())
+	addGroup(root, "guest", newExec(), newShell(), newConsole(), newCp(), newLogs(), newEvents())
+	addGroup(root, "agent", newAgent(), newAssets(), newDisk(), newBoot(), newVersion())
 	return root
+}
+
+func addGroup(root *cobra.Command, id string, cmds ...*cobra.Command) {
+	for _, cmd := range cmds {
+		cmd.GroupID = id
+		root.AddCommand(cmd)
+	}
 }
 
 // knownCommand refuses what is none of a group's commands.

@@ -14,7 +14,7 @@ func TestWhatIsTypedBesideCommands(t *testing.T) {
 		status     int
 		says       string
 	}{
-		{"nothing", "", 0, "Available Commands"},
+		{"nothing", "", 0, "Inside a machine:"},
 		{"an unknown command", "frobnicate", exitUsage, "cannot run arcbox frobnicate"},
 		{"an unknown command of assets", "assets frobnicate", exitUsage, "cannot run arcbox assets frobnicate"},
 		{"an unknown flag", "--frobnicate", exitUsage, "--frobnicate"},

@@ -146,6 +146,8 @@ type SetupStatus struct {
 	Message  string    `json:"message,omitempty"` // what is being done
 	Error    string    `json:"error,omitempty"`
 	Progress *Progress `json:"progress,omitempty"`
+	// LastEvent is the number of the newest event at this moment: Events after it are news.
+	LastEvent uint64 `json:"last_event"`
 }
 
 // Progress is of work that takes long.
