@@ -1,0 +1,224 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/arcboxlabs/arcbox-go/agent/event"
+	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/agent/lease"
+	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	"github.com/arcboxlabs/arcbox-go/boot"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
+)
+
+// Options are what the agent is started with.
+type Options struct {
+	Home      home.Home
+	Takeover  bool           // end the agent that there is, if there is one
+	VMProgram string         // path of arcbox-vm; arcbox-guest stands beside it
+	Library   *boot.Library  // the boot assets
+	Mock      bool           // machines without VMs
+	Log       zerolog.Logger // where it goes is the caller's
+	// Listening is told once: nil when the control socket answers, else why there will be no agent. It may be nil.
+	Listening func(error)
+	// Force, when it is closed, ends every wait of the shutdown. It may be nil.
+	Force <-chan struct{}
+}
+
+const (
+	// drainTime is how long calls under way may take at the end.
+	drainTime = 5 * time.Second
+	// stopTime is how long machines may take that are to be stopped: their own grace and what comes after.
+	stopTime = 45 * time.Second
+)
+
+// An agent is one run of it.
+type agent struct {
+	options Options
+	log     zerolog.Logger
+	self    program
+	started time.Time
+	bus     event.Bus
+	setup   *setup
+	lease   *lease.Lease
+	server  *ipc.Server
+	silent  chan struct{} // closed when feeds shall end
+
+	opened  chan struct{} // closed when the next two are set
+	manager *machine.Manager
+	openErr error
+
+	mu           sync.Mutex // guards what follows
+	stopMachines bool       // somebody asked for it
+	ending       chan struct{}
+	ended        bool // ending is closed
+}
+
+// Run is the agent, from the lock to the last of the sockets. It returns when ctx has ended or somebody asked for its
+// end over the socket, and everything has been put away. Errors: *lease.HeldError; what kept it from beginning.
+func Run(ctx context.Context, o Options) error {
+	a := &agent{
+		options: o, log: o.Log, self: thisProgram(), started: time.Now(),
+		silent: make(chan struct{}), opened: make(chan struct{}), ending: make(chan struct{}),
+	}
+	a.setup = newSetup(a.bus.Publish)
+	listener, err := a.claim(ctx)
+	if o.Listening != nil {
+		o.Listening(err)
+	}
+	if err != nil {
+		return err
+	}
+	return a.run(ctx, listener)
+}
+
+// claim takes the lock and the control socket. Whoever finds the lock taken can connect when this returns.
+func (a *agent) claim(ctx context.Context) (*unixsock.Listener, error) {
+	path, err := a.options.Home.Socket(agentapi.Socket)
+	if err != nil {
+		return nil, err
+	}
+	if err := home.Make(a.options.Home.Run()); err != nil {
+		return nil, err
+	}
+	var listener *unixsock.Listener
+	a.lease, err = lease.Acquire(ctx, a.options.Home.Run(), a.options.Takeover, func() error {
+		listener, err = unixsock.Listen(path)
+		return err
+	})
+	return listener, err
+}
+
+// run serves until the end, and puts away in the opposite order.
+func (a *agent) run(ctx context.Context, listener ipc.Listener) error {
+	a.log.Info().Str("home", a.options.Home.Root()).Str("version", a.self.version).Str("program", a.self.path).Msg("agent begins")
+	a.server = &ipc.Server{Mux: a.routes(), TurnedAway: func(p ipc.Peer, err error) {
+		a.log.Warn().Int("uid", p.UID).Int("pid", p.PID).Err(err).Msg("a peer was turned away")
+	}}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if err := a.server.Serve(listener); err != nil {
+			a.log.Error().Err(err).Msg("the control socket failed")
+			a.stop(false)
+		}
+	})
+	defer context.AfterFunc(ctx, func() { a.stop(false) })()
+	work, cancel := context.WithCancel(ctx)
+	wait.Go(func() { a.setUp(work) })
+	<-a.ending
+	cancel()
+	err := a.putAway()
+	wait.Wait()
+	a.log.Info().Msg("agent ends")
+	return errors.Join(err, a.lease.Release())
+}
+
+// setUp brings the agent from the socket to READY.
+func (a *agent) setUp(ctx context.Context) {
+	defer close(a.opened)
+	a.enter(agentapi.CleaningUp, "looking after what the last agent left", nil)
+	a.manager, a.openErr = a.openMachines(ctx)
+	switch {
+	case ctx.Err() != nil:
+	case a.openErr != nil:
+		a.enter(agentapi.SetupFailed, "machines cannot be managed", a.openErr)
+	default:
+		a.enter(agentapi.Ready, "", nil)
+	}
+}
+
+func (a *agent) enter(phase agentapi.Phase, message string, cause error) {
+	level := zerolog.InfoLevel
+	if cause != nil {
+		level = zerolog.ErrorLevel
+	}
+	a.log.WithLevel(level).Str("phase", string(phase)).Err(cause).Msg(message)
+	a.setup.enter(phase, message, cause)
+}
+
+// stop begins the agent's end; machines that are to be stopped stay so.
+func (a *agent) stop(machines bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return
+	}
+	a.stopMachines = machines
+	a.ended = true
+	close(a.ending)
+}
+
+// putAway ends the machines or lets them go, then the feeds, then the connections.
+func (a *agent) putAway() error {
+	<-a.opened
+	force, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if a.options.Force != nil {
+		over := make(chan struct{})
+		defer close(over)
+		go func() {
+			select {
+			case <-a.options.Force:
+				cancel()
+			case <-over:
+			}
+		}()
+	}
+	err := a.closeMachines(force)
+	a.bus.Close()
+	close(a.silent)
+	drain, done := context.WithTimeout(force, drainTime)
+	defer done()
+	a.server.Shutdown(drain)
+	return err
+}
+
+func (a *agent) closeMachines(force context.Context) error {
+	if a.manager == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(force, stopTime)
+	defer cancel()
+	a.mu.Lock()
+	stop := a.stopMachines
+	a.mu.Unlock()
+	a.log.Info().Bool("stop", stop).Msg("machines are put away")
+	return a.manager.Close(ctx, stop)
+}
+
+// machines is the manager once it is there. Errors: why it will not be; ctx's.
+func (a *agent) machines(ctx context.Context) (*machine.Manager, error) {
+	select {
+	case <-a.ending:
+		return nil, ipc.Errorf(agentapi.Ending, "cannot begin anything: the agent is ending")
+	default:
+	}
+	select {
+	case <-a.opened:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if a.openErr != nil {
+		return nil, &ipc.Error{Code: ipc.WrongState, Message: "cannot manage machines: " + a.openErr.Error(), Hint: "see arcbox doctor"}
+	}
+	return a.manager, nil
+}
+
+func (a *agent) routes() *ipc.Mux {
+	mux := ipc.NewMux()
+	ipc.Handle(mux, agentapi.Version, a.version)
+	ipc.Handle(mux, agentapi.Setup, a.setupNow)
+	ipc.HandleFeed(mux, agentapi.FollowSetup, a.followSetup)
+	ipc.HandleFeed(mux, agentapi.Events, a.events)
+	ipc.Handle(mux, agentapi.Diagnostics, a.diagnostics)
+	ipc.Handle(mux, agentapi.Shutdown, a.shutdown)
+	a.machineRoutes(mux)
+	return mux
+}

@@ -1,0 +1,80 @@
+package agent
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+)
+
+// LogName is the agent's own log in the log directory.
+const LogName = "arcboxd.log"
+
+func (a *agent) logs(ctx context.Context, req *agentapi.LogsReq) (*agentapi.LogsResp, error) {
+	if req.Component == "agent" {
+		return a.copyLogTo(ctx, req, filepath.Join(a.options.Home.Log(), LogName))
+	}
+	m, err := a.machine(ctx, req.Name)
+	if err != nil {
+		return nil, err
+	}
+	if path := m.LogPath(req.Component); path != "" {
+		return a.copyLogTo(ctx, req, path)
+	}
+	if !up(m.Info()) {
+		return nil, ipc.Errorf(ipc.WrongState, "cannot read the log of %q: it is kept in the guest, which does not run", req.Component)
+	}
+	f, err := m.Guest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := ipc.FromFile(f, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return a.relayLog(ctx, conn, req)
+}
+
+func (a *agent) copyLogTo(ctx context.Context, req *agentapi.LogsReq, path string) (*agentapi.LogsResp, error) {
+	f, err := openFlow(ctx, &req.Streams, req.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer f.end()
+	err = copyLog(f.ctx, f, path, req.Tail, req.Follow, a.silent)
+	if f.ctx.Err() != nil { // the caller has gone
+		err = nil
+	}
+	return &agentapi.LogsResp{}, err
+}
+
+// relayLog passes on what the guest has of a service's output.
+func (a *agent) relayLog(ctx context.Context, conn *ipc.Conn, req *agentapi.LogsReq) (*agentapi.LogsResp, error) {
+	f, err := openFlow(ctx, &req.Streams, req.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer f.end()
+	ask := &guestapi.LogsReq{Name: req.Component, Follow: req.Follow}
+	from, ref := ask.Open()
+	ask.Data = ref
+	defer context.AfterFunc(f.ctx, func() { conn.Close() })()
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		io.Copy(f, from)
+	}()
+	_, err = ipc.Call(f.ctx, conn, guestapi.Logs, ask)
+	if err != nil {
+		from.Close()
+	}
+	<-copied
+	if f.ctx.Err() != nil {
+		err = nil
+	}
+	return &agentapi.LogsResp{}, err
+}
