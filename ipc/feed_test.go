@@ -1,7 +1,9 @@
 package ipc
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -118,4 +120,24 @@ func TestFeedRefused(t *testing.T) {
 	for item, err := range Subscribe(t.Context(), client, numbers, &afterReq{}) {
 		t.Errorf("an empty feed has %v, %v", item, err)
 	}
+}
+
+// FuzzItems feeds any bytes to the reader of a feed's items, cut anywhere: it must end, and give
+// only items that are JSON and within bounds.
+func FuzzItems(f *testing.F) {
+	f.Add([]byte("{\"N\":1}\n{\"N\":2}\n"), uint8(3))
+	f.Add([]byte("{\"N\":1}\nnonsense\n\n"), uint8(200))
+	f.Add([]byte("{\"N\":1}"), uint8(0))
+	f.Fuzz(func(t *testing.T, sent []byte, cut uint8) {
+		n := 0
+		_, err := takeItems("fuzz", chunks{bytes.NewReader(sent), int(cut) + 1}, func(item *json.RawMessage, _ error) bool {
+			if n++; len(*item) > MaxItem || !json.Valid(*item) {
+				t.Errorf("an item of %d bytes that is no JSON, or too long: %.99q", len(*item), *item)
+			}
+			return true
+		})
+		if lines := bytes.Count(sent, []byte("\n")); n > lines || err == nil && n < lines {
+			t.Errorf("%d items came of %d lines, %v", n, lines, err)
+		}
+	})
 }

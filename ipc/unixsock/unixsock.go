@@ -123,7 +123,8 @@ func lockDir(dir string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// clear removes a socket that nobody listens on.
+// clear removes a socket that nobody listens on. macOS says the same of one whose queue is full,
+// so a caller whose predecessor may hang must hold a lock of its own that tells.
 func clear(path string) error {
 	info, err := os.Lstat(path)
 	switch {
