@@ -27,6 +27,7 @@ type disk struct {
 	m        *machine
 	name     string
 	image    *file.File
+	medium   medium // image, as the device writes to it
 	dev      *blk.Device
 	readOnly bool
 	queues   int
@@ -36,6 +37,12 @@ type disk struct {
 	waiting bool          // requests are held until there is space
 	again   chan struct{} // has a token when the owner says that they may be tried again
 	closed  bool
+}
+
+// A medium is what a device writes to: an image, but in builds that test durability.
+type medium interface {
+	blk.Disk
+	SyncAs(p file.Policy) error
 }
 
 // addDisks makes a block device of each image, with a queue for each vCPU.
@@ -54,7 +61,7 @@ func (m *machine) addDisks(cfg *board.Config, req *vmapi.ConfigureReq) error {
 			image.SetGuard(file.DefaultGuard)
 		}
 		disk := &disk{
-			m: m, name: "vd" + string(rune('a'+i)), image: image, readOnly: d.ReadOnly,
+			m: m, name: "vd" + string(rune('a'+i)), image: image, medium: newMedium(image), readOnly: d.ReadOnly,
 			queues: min(cfg.CPUs, virtio.MaxQueues), again: make(chan struct{}, 1),
 		}
 		m.disks = append(m.disks, disk)
@@ -73,9 +80,9 @@ func (d *disk) wire(cfg *board.Config, flush vmapi.Flush, n uint64) (err error) 
 	if err := d.setFlush(flush); err != nil {
 		return err
 	}
-	var backend blk.Disk = d.image
+	var backend blk.Disk = d.medium
 	if n != 0 {
-		backend = faultyDisk{d.image, newCountdown(n)}
+		backend = faultyDisk{d.medium, newCountdown(n)}
 	}
 	d.dev, err = blk.New(backend, blk.Options{
 		ReadOnly: d.readOnly, Serial: d.name, Queues: d.queues, InOrder: cfg.Deterministic != nil,
@@ -109,7 +116,7 @@ func (d *disk) sync() error {
 	if closed || d.readOnly {
 		return nil
 	}
-	if err := d.image.SyncAs(file.Full); err != nil {
+	if err := d.medium.SyncAs(file.Full); err != nil {
 		return fmt.Errorf("%s: %w", d.name, err)
 	}
 	return nil

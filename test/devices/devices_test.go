@@ -1,5 +1,5 @@
 // Package devices_test has a real Linux use the virtio devices. The machine is in the test's own
-// process, so that the host's end of each device is at hand, and the power can fail.
+// process, so that the host's end of each device is at hand.
 package devices_test
 
 import (
@@ -8,12 +8,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,9 +21,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv/soft"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/balloon"
-	"github.com/arcboxlabs/arcbox-go/hv/virtio/blk"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/console"
-	"github.com/arcboxlabs/arcbox-go/hv/virtio/virtiotest"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/vsock"
 	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
@@ -121,103 +116,6 @@ func (m *machine) wait(t *testing.T, line string) {
 			t.Fatalf("the guest has ended and never said %q", line)
 		}
 	}
-}
-
-const diskSize = 64 << 20
-
-// ext4 makes an image with an empty file system.
-func ext4(t *testing.T) []byte {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "image")
-	if err := os.WriteFile(path, make([]byte, diskSize), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mkfs.ext4", "-q", path).CombinedOutput(); err != nil {
-		t.Fatalf("mkfs.ext4: %v: %s", err, out)
-	}
-	return read(t, path)
-}
-
-// check says what e2fsck finds wrong once the journal has been replayed.
-func check(t *testing.T, image []byte) error {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "image")
-	if err := os.WriteFile(path, image, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_ = exec.Command("e2fsck", "-p", path).Run() // replays, and mends nothing that is broken
-	if out, err := exec.Command("e2fsck", "-fn", path).CombinedOutput(); err != nil {
-		return fmt.Errorf("e2fsck: %w: %s", err, out)
-	}
-	return nil
-}
-
-// cut lets a guest work on image for a moment, has the power fail, and says what was lost of what
-// safe says. It returns the image as the cut left it.
-func cut(t *testing.T, seed uint64, image []byte, safe map[int]uint64, lies bool) ([]byte, error) {
-	t.Helper()
-	rnd := rand.New(rand.NewPCG(seed, 3))
-	disk := virtiotest.NewVolatileDisk(diskSize)
-	_, _ = disk.WriteAt(image, 0)
-	_ = disk.Sync()
-	disk.Lies = lies
-	dev, err := blk.New(disk, blk.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := start(t, fmt.Sprintf("replace:%d", seed), dev)
-	defer m.stop()
-	found := map[int]uint64{}
-	for left := -1; left != 0; left-- {
-		s, ok := m.line(t)
-		if !ok {
-			return nil, errors.New("the guest has ended")
-		}
-		var i int
-		var v uint64
-		switch {
-		case scan(s, "found", &i, &v):
-			found[i] = v
-		case s == "working":
-			left = 10 + rnd.IntN(80)
-			for i, v := range safe {
-				if found[i] < v {
-					return nil, fmt.Errorf("file %d has version %d, and %d was safe", i, found[i], v)
-				}
-			}
-		case scan(s, "safe", &i, &v):
-			safe[i] = v
-		}
-	}
-	after := disk.Cut(rnd)
-	return after, check(t, after)
-}
-
-func scan(s, word string, i *int, v *uint64) bool {
-	n, _ := fmt.Sscanf(s, word+" %d %d", i, v)
-	return n == 2
-}
-
-func TestFsyncSurvivesPowerCuts(t *testing.T) {
-	disk, safe := ext4(t), map[int]uint64{}
-	for round := range kit.Rounds(4, 100) {
-		var err error
-		if disk, err = cut(t, uint64(round+1), disk, safe, false); err != nil {
-			t.Fatalf("power cut %d: %v", round, err)
-		}
-	}
-}
-
-// TestPowerCutsFindAFlushThatDoesNothing shows that the test above can fail.
-func TestPowerCutsFindAFlushThatDoesNothing(t *testing.T) {
-	disk, safe := ext4(t), map[int]uint64{}
-	for round := range 5 {
-		var err error
-		if disk, err = cut(t, uint64(round+1), disk, safe, true); err != nil {
-			return
-		}
-	}
-	t.Error("five power cuts did not show that flushes do nothing")
 }
 
 func TestVsockBothWays(t *testing.T) {

@@ -44,11 +44,13 @@ type vm struct {
 }
 
 // launch starts a process with an empty machine.
-func launch(t *testing.T) *vm {
+func launch(t *testing.T) *vm { return launchProgram(t, kit.Program("arcbox-vm")) }
+
+func launchProgram(t *testing.T, program string) *vm {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	p, err := machine.StartProcess(kit.Program("arcbox-vm"), os.Stderr)
+	p, err := machine.StartProcess(program, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}

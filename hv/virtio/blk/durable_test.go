@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/virtiotest"
+	"github.com/arcboxlabs/arcbox-go/test/volatile"
 )
 
 // A ledger is what a guest knows of its disk: for each sector how often it was written, and
@@ -91,9 +92,10 @@ func (l *ledger) lost(left []byte) (n int) {
 // round works until the power fails.
 func round(t *testing.T, seed uint64, lies bool) (lost int) {
 	rnd := rand.New(rand.NewPCG(seed, 7))
-	disk := virtiotest.NewVolatileDisk(ledgerSectors * SectorSize)
+	medium := newMemDisk(ledgerSectors * SectorSize)
+	disk := volatile.New(medium, SectorSize, rnd)
 	disk.Lies = lies
-	l := newLedger(t, disk, rnd)
+	l := newLedger(t, disk, rand.New(rand.NewPCG(seed, 8)))
 	for range 50 + rnd.IntN(200) {
 		l.work(t)
 	}
@@ -101,7 +103,10 @@ func round(t *testing.T, seed uint64, lies bool) (lost int) {
 	for head, _, ok := l.Queues[0].Used(); ok; head, _, ok = l.Queues[0].Used() {
 		l.flushed(t, head)
 	}
-	return l.lost(disk.Cut(rnd))
+	if err := disk.Cut(); err != nil {
+		t.Fatal(err)
+	}
+	return l.lost(medium.content())
 }
 
 func TestWhatAFlushAnsweredSurvivesAPowerCut(t *testing.T) {

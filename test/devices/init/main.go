@@ -5,12 +5,8 @@
 package main
 
 import (
-	"bytes"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
@@ -34,7 +30,6 @@ func main() {
 }
 
 var actions = map[string]func(arg string){
-	"replace": replace,
 	"vsock":   vsock,
 	"memory":  memory,
 	"disk":    disk,
@@ -46,74 +41,6 @@ func must(err error) {
 		fmt.Println("FAIL", err)
 		time.Sleep(time.Hour)
 	}
-}
-
-// files is how many files replace works on; the host's side knows it too.
-const files = 40
-
-// content is what version v of file i holds: its length and every word depend on both.
-func content(i int, v uint64) []byte {
-	b := make([]byte, (4096+(int(v)*977+i*131)%20000)&^7)
-	for j := 0; j < len(b); j += 8 {
-		binary.LittleEndian.PutUint64(b[j:], v<<8|uint64(i))
-	}
-	return b
-}
-
-// replace says what versions the files on the disk have, and then replaces files for ever,
-// in the way in which programs do who care: a new file, fsync, rename, fsync of the directory.
-// A line "safe I V" comes when version V of file I cannot be lost any more.
-func replace(arg string) {
-	seed, err := strconv.ParseUint(arg, 10, 32)
-	must(err)
-	must(os.MkdirAll("/mnt", 0o755))
-	must(unix.Mount("/dev/vda", "/mnt", "ext4", 0, ""))
-	for i := range files {
-		if b, err := os.ReadFile(name(i)); err == nil {
-			version(i, b)
-		}
-	}
-	fmt.Println("working")
-	rnd := rand.New(rand.NewPCG(seed, 1))
-	for v := seed << 20; ; v++ {
-		i := rnd.IntN(files)
-		must(writeSync(name(i)+".new", content(i, v)))
-		must(os.Rename(name(i)+".new", name(i)))
-		must(syncDir("/mnt"))
-		fmt.Println("safe", i, v)
-	}
-}
-
-func name(i int) string { return fmt.Sprintf("/mnt/f%d", i) }
-
-// version says which version a file has, if it is whole.
-func version(i int, b []byte) {
-	v := uint64(0)
-	if len(b) >= 8 {
-		v = binary.LittleEndian.Uint64(b) >> 8
-	}
-	if bytes.Equal(b, content(i, v)) {
-		fmt.Println("found", i, v)
-	} else {
-		fmt.Println("FAIL file", i, "is damaged")
-	}
-}
-
-func writeSync(path string, b []byte) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // vsock echoes what comes to port 1, until a connection to the host's port 1024 ends.

@@ -71,12 +71,16 @@ func dial(port uint32) (*os.File, error) {
 	return os.NewFile(uintptr(c), "host"), nil
 }
 
-// serve does the lines of one connection.
+// serve does the lines of one connection. After "work" it is the worker's.
 func serve(c *os.File) {
 	defer c.Close()
 	lines := bufio.NewScanner(c)
 	for lines.Scan() {
 		words := strings.Fields(lines.Text())
+		if words[0] == "work" {
+			work(c, words[1:])
+			return
+		}
 		do := commands[words[0]]
 		if do == nil {
 			fmt.Fprintln(c, "error: no such command")

@@ -1,0 +1,5 @@
+//go:build powercut && !noflush
+
+package main
+
+const flushDoesNothing = false
