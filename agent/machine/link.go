@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -183,6 +184,10 @@ func (s *session) greet(ctx context.Context, l *link) (err error) {
 		return err
 	}
 	_, err = ipc.Call(ctx, l.conn, guestapi.Watch, s.watchReq())
+	var refused *ipc.Error
+	if errors.As(err, &refused) && refused.Code == ipc.NoMethod { // an older guest, which is asked instead
+		return nil
+	}
 	return err
 }
 
@@ -247,6 +252,32 @@ func (s *session) linked(ctx context.Context) (*link, error) {
 			return nil, errors.New("the VM is ending")
 		case <-ctx.Done():
 			return nil, fmt.Errorf("the guest's agent is not there: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// meet gives a stream to the guest's agent, which may be starting again.
+func (s *session) meet(ctx context.Context) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, linkGrace)
+	defer cancel()
+	for {
+		if _, err := s.linked(ctx); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		more := s.relinked
+		s.mu.Unlock()
+		f, err := s.connect(ctx, guestapi.Port)
+		var refused *ipc.Error
+		if !errors.As(err, &refused) || refused.Code != vmapi.Refused {
+			return f, err
+		}
+		select { // it has just ended, which the link does not know yet
+		case <-more:
+		case <-s.over:
+			return nil, err
+		case <-ctx.Done():
+			return nil, err
 		}
 	}
 }

@@ -172,10 +172,8 @@ func (m *Machine) Connect(ctx context.Context, port uint32) (*os.File, error) {
 	if s == nil {
 		return nil, fmt.Errorf("cannot connect to the guest of %s: %w", m.name, errNoGuest)
 	}
-	if port == guestapi.Port { // it may be starting again
-		if _, err := s.linked(ctx); err != nil {
-			return nil, err
-		}
+	if port == guestapi.Port {
+		return s.meet(ctx)
 	}
 	return s.connect(ctx, port)
 }

@@ -283,9 +283,14 @@ func (s *session) shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping = true
 	s.mu.Unlock()
-	l, err := s.linked(ctx)
-	if err == nil {
+	s.mu.Lock()
+	l := s.link
+	s.mu.Unlock()
+	var err error
+	if l != nil {
 		_, err = ipc.Call(ctx, l.conn, guestapi.Shutdown, &guestapi.ShutdownReq{GraceMS: shutdownGrace.Milliseconds()})
+	} else { // it may be there for another connection
+		_, err = ipc.Call(ctx, s.proc.Conn, vmapi.Stop, &vmapi.StopReq{})
 	}
 	if err == nil || errors.Is(err, ipc.ErrInterrupted) {
 		return nil

@@ -1,0 +1,137 @@
+package machine_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
+	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+func TestALifeOfAMachine(t *testing.T) {
+	h := newHost(t)
+	h.open(t)
+	m := h.up(t, "")
+	info := m.Info()
+	if info.State != "running" || info.CID != 3 || info.VMPID == 0 || len(info.BootID) != 36 || info.Uptime <= 0 {
+		t.Errorf("the machine is %+v", info)
+	}
+	if id := sh(t, m, "cat /proc/sys/kernel/random/boot_id"); id != info.BootID {
+		t.Errorf("the guest's boot is %s, ours %s", id, info.BootID)
+	}
+	sh(t, m, "echo kept > /data/file; sync") // and not unmounted: the stop does that
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	t.Run("what can be seen of it", func(t *testing.T) { inspect(t, ctx, m) })
+	if err := m.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if info := m.Info(); info.State != "stopped" || info.VMPID != 0 || info.BootID != "" {
+		t.Errorf("after the stop: %+v", info)
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", info.VMPID)); err == nil {
+		t.Error("its process is still there")
+	}
+
+	// The configuration changes: the machine is made anew, with its disk.
+	seq := h.events.Last()
+	h.set(func(s *machine.Settings) { s.CPUs, s.Cmdline = 2, "arcbox.test=1" })
+	h.up(t, "")
+	e := h.event(t, seq, agentapi.MachineDrift)
+	if len(e.Changes) != 2 || e.Changes[0] != (agentapi.Change{Field: "cpus", From: "1", To: "2"}) || e.Changes[1].Field != "cmdline" {
+		t.Errorf("the drift is %+v", e)
+	}
+	if said := sh(t, m, "cat /data/file; nproc; grep -o arcbox.test=1 /proc/cmdline"); said != "kept\n2\narcbox.test=1" {
+		t.Errorf("the guest says %q", said)
+	}
+	if r, err := m.Inspect(ctx); err != nil || r.Generation != 2 || len(r.Drift) != 0 {
+		t.Errorf("generation %d, drift %v, %v", r.Generation, r.Drift, err)
+	}
+	harm(t, m, "poweroff -f")
+	is(t, m, lifecycle.Stopped)
+}
+
+func inspect(t *testing.T, ctx context.Context, m *machine.Machine) {
+	r, err := m.Inspect(ctx)
+	if err != nil || r.Generation != 1 || r.Record["name"] != "default" || len(r.Boot.Disks) != 2 || !strings.HasSuffix(r.Boot.Disks[1], "docker.img") || len(r.Drift) != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	s, err := m.Stats(ctx)
+	if err != nil || s.Exits == nil || s.DiskRead == 0 || s.DiskWrite == 0 || s.NetRecv == 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if u, err := m.DiskUsage(ctx); err != nil || u.Virtual == 0 || u.Allocated == 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
+	c, err := m.Console(ctx, vmapi.HVC0, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	until(t, "the console is in the log", func() bool {
+		b, _ := os.ReadFile(m.LogPath("console"))
+		return strings.Contains(string(b), "arcbox-guest: ")
+	})
+}
+
+func TestAMachineAtRest(t *testing.T) {
+	h := newHost(t)
+	h.set(func(s *machine.Settings) {
+		s.IdleAfter, s.IdleLoad, s.StopAfter = 300*time.Millisecond, 1000, time.Hour
+	})
+	h.open(t)
+	m := h.up(t, "")
+	boot := m.Info().BootID
+	is(t, m, lifecycle.Idle)
+	if said := sh(t, m, "echo awake"); said != "awake" || m.Info().BootID != boot {
+		t.Errorf("it says %q, boot %s before and %s now", said, boot, m.Info().BootID)
+	}
+	release := m.Use()
+	is(t, m, lifecycle.Running)
+	seq := h.events.Last()
+	h.set(func(s *machine.Settings) { s.StopAfter = 100 * time.Millisecond })
+	release()
+	h.event(t, h.event(t, seq, agentapi.MachineIdle).Seq, agentapi.MachineStopped)
+	h.set(func(s *machine.Settings) { s.IdleAfter = 0 })
+	if h.up(t, ""); m.Info().BootID == boot {
+		t.Error("it was not started again")
+	}
+}
+
+func TestMachinesSideBySide(t *testing.T) {
+	h := newHost(t)
+	h.open(t)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := h.Create(ctx, agentapi.Spec{Name: "rosetta", Role: machine.RoleRosetta}); err != nil {
+		t.Fatal(err)
+	}
+	native, rosetta := h.up(t, ""), h.up(t, "rosetta")
+	a, b := native.Info(), rosetta.Info()
+	if a.CID == b.CID || a.VMPID == b.VMPID || a.BootID == b.BootID {
+		t.Errorf("they share something: %+v, %+v", a, b)
+	}
+	sh(t, native, "echo native > /data/who; sync")
+	sh(t, rosetta, "echo rosetta > /data/who; sync; grep arcbox.emulate=x86-64 /proc/cmdline")
+	if err := rosetta.ForceStop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if said := sh(t, native, "cat /data/who"); said != "native" || native.Info().BootID != a.BootID {
+		t.Errorf("the native machine's disk says %q", said)
+	}
+	if said := sh(t, rosetta, "cat /data/who"); said != "rosetta" {
+		t.Errorf("the other machine's disk says %q", said)
+	}
+	if err := h.Remove(ctx, "rosetta", true, false); err != nil {
+		t.Error(err)
+	}
+	if entries, _ := os.ReadDir(h.home.Data()); len(entries) != 1 {
+		t.Errorf("disks that are left: %v", entries)
+	}
+}
