@@ -70,12 +70,12 @@ func bootError(r *Record, err error) error {
 	if errors.As(err, &refusal) {
 		switch refusal.Code {
 		case vmapi.BadKernel:
-			return fmt.Errorf("cannot boot the kernel %s: %w; run arcbox assets fetch to repair it, or name another", r.Kernel, err)
+			return fmt.Errorf("cannot boot the kernel %s: %v; run arcbox assets fetch to repair it, or name another", r.Kernel, err)
 		case vmapi.BadInitrd:
-			return fmt.Errorf("cannot boot with the initrd %s: %w; run arcbox assets fetch to repair it", r.Initrd, err)
+			return fmt.Errorf("cannot boot with the initrd %s: %v; run arcbox assets fetch to repair it", r.Initrd, err)
 		}
 	}
-	return fmt.Errorf("cannot start the VM of %s: %w", r.Name, err)
+	return fmt.Errorf("cannot start the VM of %s: %v", r.Name, err)
 }
 
 // resolve says what to boot, and brings the record up to that: a machine that differs from what it shall be is made anew,

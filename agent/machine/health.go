@@ -122,7 +122,7 @@ func (s *session) watchStart() bool {
 		case <-more:
 		case <-every.C:
 			if err := s.processAnswers(missed * s.every()); err != nil {
-				s.lost("arcbox-vm (pid %d) does not answer: %w", s.proc.Pid(), err)
+				s.lost("arcbox-vm (pid %d) does not answer: %v", s.proc.Pid(), err)
 				return false
 			}
 		}
@@ -164,7 +164,7 @@ func (s *session) probe() {
 // suspect finds out who it is that does not answer: the VM process and the guest's kernel are given up, an agent has a while.
 func (s *session) suspect(why error) {
 	if err := s.processAnswers(s.every()); err != nil {
-		s.lost("arcbox-vm (pid %d) does not answer: %w", s.proc.Pid(), err)
+		s.lost("arcbox-vm (pid %d) does not answer: %v", s.proc.Pid(), err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.every())
@@ -182,9 +182,9 @@ func (s *session) suspect(why error) {
 	switch {
 	case s.ctx.Err() != nil:
 	case !alive:
-		s.lost("the guest does not answer: %w", why)
+		s.lost("the guest does not answer: %v", why)
 	case again:
-		s.lost("%w", why)
+		s.lost("%v", why)
 	default:
 		s.m.log.Warn().Err(why).Msg("the guest's kernel answers and its agent does not")
 		s.pulse.late.Reset(wedged * s.every())

@@ -9,12 +9,7 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
-)
-
-// guestParams have the guest run our agent.
-const (
-	paramAgent   = "arcbox.agent=1"
-	paramEmulate = "arcbox.emulate=x86-64"
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
 )
 
 // desire fills in what the machine of record r shall be made of: what was asked for by name, else what is configured,
@@ -29,9 +24,9 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 	}
 	d.Asset, d.Initrd = asset.ID, asset.Path(boot.InitrdName)
 	d.Kernel = either(a.Kernel, either(s.Kernel, asset.Path(boot.KernelName)))
-	more := []string{s.Cmdline, paramAgent}
+	more := []string{s.Cmdline, guestapi.AgentParam}
 	if r.Role == RoleRosetta {
-		more = append(more, paramEmulate)
+		more = append(more, guestapi.EmulateParam)
 	}
 	line, err := boot.Cmdline(asset.Manifest.Cmdline, strings.TrimSpace(strings.Join(append(more, a.Cmdline), " ")), 0)
 	if err != nil {

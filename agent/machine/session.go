@@ -103,7 +103,8 @@ func (s *session) end(v verdict) {
 	})
 }
 
-// lost says that the VM is of no use any more.
+// lost says that the VM is of no use any more. The cause is a text: the code of what a VM or a guest answered is not for
+// whoever asks us.
 func (s *session) lost(format string, args ...any) {
 	s.end(verdict{event: lifecycle.Lost, cause: fmt.Errorf(format, args...)})
 }
@@ -192,12 +193,12 @@ func (s *session) watchProcess() {
 		case <-s.ctx.Done():
 			return
 		case <-time.After(time.Second):
-			s.lost("the connection to arcbox-vm (pid %d) is lost: %w", s.proc.Pid(), s.proc.Err())
+			s.lost("the connection to arcbox-vm (pid %d) is lost: %v", s.proc.Pid(), s.proc.Err())
 			return
 		}
 	}
 	if err := s.proc.ExitError(); err != nil {
-		s.lost("%w", err)
+		s.lost("%v", err)
 		return
 	}
 	s.lost("arcbox-vm (pid %d) has ended", s.proc.Pid())

@@ -123,9 +123,18 @@ func (l *logs) String() string {
 func options(h home.Home, program string, log io.Writer, settings func() machine.Settings) machine.Options {
 	return machine.Options{
 		Home: h, Program: program, Events: &event.Bus{}, Log: zerolog.New(log).With().Timestamp().Logger(),
-		Library:  boot.OpenLibrary(h.Boot(), filepath.Join(os.Getenv("ARCBOX_ASSETS"), "boot")),
+		Library:  boot.OpenLibrary(h.Boot(), sharedBoot()),
 		Settings: settings,
 	}
+}
+
+// sharedBoot is the store of boot assets of this machine.
+func sharedBoot() string {
+	dir, err := home.Shared()
+	if err != nil {
+		panic(err)
+	}
+	return filepath.Join(dir, "boot")
 }
 
 // open becomes the agent of the home.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/agent/storage"
 	"github.com/arcboxlabs/arcbox-go/boot"
@@ -44,13 +45,13 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("no boot asset", func(t *testing.T) {
-		t.Setenv("ARCBOX_ASSETS", dir)
+		t.Setenv(home.SharedEnv, dir)
 		h.open(t)
 		h.fails(t, boot.ErrNotFound.Error(), "arcbox assets fetch")
 		h.close(t, h.Manager, true)
 	})
 	t.Run("a damaged boot asset", func(t *testing.T) {
-		lib := boot.OpenLibrary(filepath.Join(os.Getenv("ARCBOX_ASSETS"), "boot"), dir)
+		lib := boot.OpenLibrary(sharedBoot(), dir)
 		asset, err := lib.Default()
 		if err != nil {
 			t.Fatal(err)
@@ -67,7 +68,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		if _, err := f.WriteAt([]byte{1}, 12345); err != nil { // one wrong bit, or a few
 			t.Fatal(err)
 		}
-		t.Setenv("ARCBOX_ASSETS", dir)
+		t.Setenv(home.SharedEnv, dir)
 		h.open(t)
 		h.fails(t, asset.ID, boot.ErrDamaged.Error(), "arcbox assets fetch to repair")
 		h.close(t, h.Manager, true)
