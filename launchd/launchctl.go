@@ -101,6 +101,9 @@ func (m *launchctl) Install(ctx context.Context, a Agent) error {
 	}
 	def := definition{m.plist(m.label()), data}
 	if p != nil && def.same() {
+		if err := m.enable(ctx); err != nil {
+			return err
+		}
 		return m.Start(ctx)
 	}
 	return m.exchange(ctx, def, p != nil)
@@ -127,10 +130,19 @@ func (m *launchctl) register(ctx context.Context) error {
 	if err := m.bootout(ctx, m.label()); err != nil {
 		return err
 	}
-	if r, err := m.run(ctx, "enable", m.target(m.label())); err != nil || r.code != 0 {
-		return errors.Join(err, fmt.Errorf("cannot enable %s: %s", m.label(), r.say()))
+	if err := m.enable(ctx); err != nil {
+		return err
 	}
 	return m.bootstrap(ctx)
+}
+
+// enable undoes a disable, which launchd remembers beyond everything else.
+func (m *launchctl) enable(ctx context.Context) error {
+	r, err := m.run(ctx, "enable", m.target(m.label()))
+	if err == nil && r.code != 0 {
+		err = fmt.Errorf("cannot enable %s: %s", m.label(), r.say())
+	}
+	return err
 }
 
 // bootstrap loads the plist. launchd says 5 for a while after a job of the same name

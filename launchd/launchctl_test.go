@@ -44,7 +44,7 @@ func TestInstallStartStopUninstall(t *testing.T) {
 
 	must(t, "install again", m.Install(t.Context(), m.agent()))
 	must(t, "start a running one", m.Start(t.Context()))
-	m.wantCalls()
+	m.wantCalls("enable")
 
 	must(t, "stop", m.Stop(t.Context()))
 	must(t, "stop a stopped one", m.Stop(t.Context()))
@@ -197,6 +197,11 @@ func TestADisabledAgentIsSeenAndEnabled(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	must(t, "install", m.Install(t.Context(), m.agent()))
+	if s := status(t, m); !s.Enabled || s.State != Running {
+		t.Errorf("%+v", s)
+	}
+	m.set(func(w *world) { w.Disabled[m.label()] = true })
+	must(t, "install a running one", m.Install(t.Context(), m.agent()))
 	if s := status(t, m); !s.Enabled || s.State != Running {
 		t.Errorf("%+v", s)
 	}

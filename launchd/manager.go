@@ -76,7 +76,7 @@ type Status struct {
 	Enabled   bool   `json:"enabled"`           // it starts at login
 	State     State  `json:"state"`             //
 	PID       int    `json:"pid,omitempty"`     //
-	Runs      int    `json:"runs,omitempty"`    // how often it was started
+	Runs      int    `json:"runs,omitempty"`    // how often it was started since it was last asked to
 	Exit      string `json:"exit,omitempty"`    // how its last run ended, as the manager says it
 	Program   string `json:"program,omitempty"` //
 	File      string `json:"file,omitempty"`    // its definition

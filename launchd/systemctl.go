@@ -265,7 +265,7 @@ func (m *systemctl) erase(name string) error {
 func (m *systemctl) Status(ctx context.Context) (Status, error) {
 	sockets, service, installed := m.units(m.label())
 	s := Status{Manager: "systemd", Installed: installed, State: Absent, File: m.unit(service)}
-	p, err := m.properties(ctx, service, "ActiveState", "SubState", "MainPID", "NRestarts", "ExecMainCode", "ExecMainStatus", "Result", "UnitFileState", "LoadState")
+	p, err := m.properties(ctx, service, "ActiveState", "SubState", "MainPID", "NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestampMonotonic", "Result", "UnitFileState", "LoadState")
 	if err != nil {
 		return s, err
 	}
@@ -273,7 +273,10 @@ func (m *systemctl) Status(ctx context.Context) (Status, error) {
 		return s, nil
 	}
 	s.Enabled = p["UnitFileState"] == "enabled"
-	s.PID, s.Runs = number(p["MainPID"]), number(p["NRestarts"])
+	s.PID = number(p["MainPID"])
+	if number(p["ExecMainStartTimestampMonotonic"]) > 0 {
+		s.Runs = 1 + number(p["NRestarts"])
+	}
 	s.Program = programOf(m.unit(service))
 	switch {
 	case p["ActiveState"] == "active":

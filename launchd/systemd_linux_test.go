@@ -1,14 +1,11 @@
 package launchd
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,10 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// houseVar says that this process is the first one in a house: namespaces of its own
-// in which nothing but a user's systemd runs.
-const houseVar = "LAUNCHD_TEST_HOUSE"
 
 // A real systemd installs, activates, restarts and forgets a real agent. It runs in
 // namespaces of its own, so that nobody's session is touched and nothing stays.
@@ -29,23 +22,13 @@ func TestSystemd(t *testing.T) {
 		return
 	}
 	h := newHouse(t)
-	for _, part := range []struct {
-		name string
-		run  func(*testing.T, *house)
-	}{
-		{"install and repeat", testInstall},
-		{"systemd finds nothing to say about the units", testVerify},
-		{"a crash is followed by another start", testCrash},
-		{"another definition", testAnother},
-		{"stop and start", testStop},
-		{"a connection starts it", testActivation},
-		{"a program that cannot be run", testBroken},
-		{"disabled", testDisabled},
-		{"systemctl fails", testFaults},
-		{"uninstall", testUninstall},
-	} {
+	for _, part := range sessionParts {
 		t.Run(part.name, func(t *testing.T) { part.run(t, h) })
 	}
+	t.Run("limits", func(t *testing.T) { testLimits(t, h) })
+	t.Run("systemd finds nothing to say about the units", func(t *testing.T) { testVerify(t, h) })
+	t.Run("systemctl fails", func(t *testing.T) { testFaults(t, h) })
+	t.Run("uninstall", func(t *testing.T) { testUninstall(t, h); testForgotten(t) })
 }
 
 func runInHouse(t *testing.T) {
@@ -127,15 +110,8 @@ func removeCgroup(dir string) error {
 	return syscall.Rmdir(dir)
 }
 
-// A house has a user's systemd, and a Manager that is made as for any user.
-type house struct {
-	Manager
-	home  string
-	agent Agent
-	left  []int // children that agents have left behind
-}
-
-func newHouse(t *testing.T) *house {
+// newHouse has a user's systemd, and a Manager that is made as for any user.
+func newHouse(t *testing.T) *session {
 	run := os.Getenv("XDG_RUNTIME_DIR")
 	must(t, "private mounts", unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(t, "run", unix.Mount("tmpfs", "/run", "tmpfs", 0, ""))
@@ -157,111 +133,37 @@ func newHouse(t *testing.T) *house {
 			t.Logf("systemd said:\n%s", out)
 		}
 	})
-	m, err := New("com.example.agent", "com.example.old")
-	must(t, "new", err)
 	must(t, "systemd is up", until(t.Context(), time.Minute, func() (bool, error) {
 		out, _ := exec.Command("systemctl", "--user", "is-system-running").Output()
 		word := strings.TrimSpace(string(out))
 		return word == "running" || word == "degraded", nil
 	}))
-	self, err := os.Executable()
-	must(t, "executable", err)
-	home := os.Getenv("HOME")
-	return &house{Manager: m, home: home, agent: Agent{
-		Program: self, Env: map[string]string{asVar: "agent", "AGENT_TEST": `50% "of" $HOME \`, houseVar: ""},
-		Sockets:   []Socket{{"api", filepath.Join(home, "with space/100%/api.sock")}},
-		OpenFiles: 4096, Log: filepath.Join(home, "log dir/agent.log"),
-	}}
-}
-
-// ask connects, which starts an agent that does not run, and hears who answers.
-func (h *house) ask(t *testing.T, say string) (pid int, word string) {
-	t.Helper()
-	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: h.agent.Sockets[0].Path})
-	must(t, "connect", err)
-	defer c.Close()
-	must(t, "say", func() error { _, err := c.Write([]byte(say)); return errors.Join(err, c.CloseWrite()) }())
-	line, err := bufio.NewReader(c).ReadString('\n')
-	must(t, "hear", err)
-	var child int
-	if _, err := fmt.Sscanf(line, "%d %d %q\n", &pid, &child, &word); err != nil {
-		t.Fatalf("%q: %v", line, err)
-	}
-	if !slices.Contains(h.left, child) {
-		h.left = append(h.left, child)
-	}
-	return pid, word
-}
-
-// wantState checks the state, and that all that agents have left behind lives.
-func (h *house) wantState(t *testing.T, want State) Status {
-	t.Helper()
-	s := status(t, h)
-	if s.State != want {
-		t.Errorf("it stands at %s, want %s: %+v", s.State, want, s)
-	}
-	for _, child := range h.left {
-		if data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", child)); err != nil || strings.Contains(string(data), "\nState:\tZ") {
-			t.Errorf("the process %d that an agent left running is gone (%v)", child, err)
+	h := newSession(t, "com.example.agent", "com.example.old", os.Getenv("HOME"))
+	systemctl := func(verb string) func(*testing.T) {
+		return func(t *testing.T) {
+			must(t, verb, exec.Command("systemctl", "--user", verb, "com.example.agent.service").Run())
 		}
 	}
-	return s
+	h.quit, h.disable = systemctl("stop"), systemctl("disable")
+	return h
 }
 
-// files lists what is in the home, but for directories.
-func (h *house) files(t *testing.T) (all []string) {
-	t.Helper()
-	must(t, "walk", filepath.WalkDir(h.home, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			all = append(all, strings.TrimPrefix(path, h.home+"/"))
-		}
-		return err
-	}))
-	return all
+// alive says whether a process runs, and is not only waited for.
+func alive(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && !strings.Contains(string(data), "\nState:\tZ")
 }
 
-func testInstall(t *testing.T, h *house) {
-	h.wantState(t, Absent)
-	if err := h.Start(t.Context()); !errors.Is(err, ErrNotInstalled) {
-		t.Errorf("start: %v", err)
-	}
-	must(t, "stop what is not there", h.Stop(t.Context()))
-	old, err := New("com.example.old")
-	must(t, "new", err)
-	must(t, "install the old one", old.Install(t.Context(), Agent{Program: "/bin/sleep", Args: []string{"1000"}}))
-
-	must(t, "install", h.Install(t.Context(), h.agent))
-	if s := status(t, old); s.State != Absent {
-		t.Errorf("the former label: %+v", s)
-	}
-	pid, word := h.ask(t, "")
-	if word != h.agent.Env["AGENT_TEST"] {
-		t.Errorf("its environment says %q", word)
-	}
-	s := h.wantState(t, Running)
-	if s.PID != pid || !s.Enabled || !s.Installed || s.Program != h.agent.Program || s.Problem != "" {
-		t.Errorf("%+v", s)
-	}
+func testLimits(t *testing.T, h *session) {
+	pid, _ := h.ask(t, "")
 	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
 	must(t, "limits", err)
 	if !strings.Contains(strings.Join(strings.Fields(string(limits)), " "), "Max open files 4096 4096") {
 		t.Errorf("its limits are %s", limits)
 	}
-	if info, err := os.Stat(h.agent.Sockets[0].Path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("socket: %v, %v", info, err)
-	}
-
-	must(t, "install again", h.Install(t.Context(), h.agent))
-	must(t, "start a running one", h.Start(t.Context()))
-	if again, _ := h.ask(t, ""); again != pid {
-		t.Errorf("the agent was started again: %d, %d", pid, again)
-	}
-	if log, err := os.ReadFile(h.agent.Log); err != nil || !strings.Contains(string(log), "agent: up") {
-		t.Errorf("log: %q, %v", log, err)
-	}
 }
 
-func testVerify(t *testing.T, h *house) {
+func testVerify(t *testing.T, h *session) {
 	m := h.Manager.(*systemctl)
 	sockets, service, _ := m.units(m.label())
 	args := []string{"verify", "--user"}
@@ -273,89 +175,9 @@ func testVerify(t *testing.T, h *house) {
 	}
 }
 
-func testCrash(t *testing.T, h *house) {
-	pid, _ := h.ask(t, "crash")
-	again, _ := h.ask(t, "")
-	if again == pid {
-		t.Errorf("the crashed agent %d answers", pid)
-	}
-	if s := h.wantState(t, Running); s.Runs != 1 {
-		t.Errorf("%+v", s)
-	}
-}
-
-func testAnother(t *testing.T, h *house) {
-	pid, _ := h.ask(t, "")
-	h.agent.Env["AGENT_TEST"] = "another"
-	h.agent.Sockets = append(h.agent.Sockets, Socket{"extra", filepath.Join(h.home, "extra.sock")})
-	must(t, "install", h.Install(t.Context(), h.agent))
-	if again, word := h.ask(t, ""); again == pid || word != "another" {
-		t.Errorf("%d answers %q, before it was %d", again, word, pid)
-	}
-	h.wantState(t, Running)
-
-	h.agent.Sockets = h.agent.Sockets[:1]
-	must(t, "install", h.Install(t.Context(), h.agent))
-	h.ask(t, "")
-	if files := h.files(t); slices.ContainsFunc(files, func(f string) bool { return strings.Contains(f, "extra") }) {
-		t.Errorf("left of the socket that is gone: %q", files)
-	}
-}
-
-func testStop(t *testing.T, h *house) {
-	must(t, "stop", h.Stop(t.Context()))
-	must(t, "stop again", h.Stop(t.Context()))
-	h.wantState(t, Stopped)
-	if _, err := os.Stat(h.agent.Sockets[0].Path); err == nil {
-		t.Error("the socket is still there")
-	}
-	must(t, "start", h.Start(t.Context()))
-	h.ask(t, "")
-	h.wantState(t, Running)
-}
-
-func testActivation(t *testing.T, h *house) {
-	must(t, "stop the service alone", exec.Command("systemctl", "--user", "stop", "com.example.agent.service").Run())
-	h.wantState(t, Waiting)
-	pid, _ := h.ask(t, "")
-	if s := h.wantState(t, Running); s.PID != pid {
-		t.Errorf("%d answers: %+v", pid, s)
-	}
-}
-
-func testBroken(t *testing.T, h *house) {
-	bad := h.agent
-	bad.Program = filepath.Join(h.home, "bad")
-	must(t, "write", os.WriteFile(bad.Program, []byte("no program\x00"), 0o755))
-	if err := h.Install(t.Context(), bad); !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "203") {
-		t.Errorf("install: %v", err)
-	}
-	if s := h.wantState(t, Failed); !strings.Contains(s.Problem, "journalctl") {
-		t.Errorf("%+v", s)
-	}
-	must(t, "remove", os.Remove(bad.Program))
-	if s := h.wantState(t, Failed); !strings.Contains(s.Problem, "cannot be found") {
-		t.Errorf("%+v", s)
-	}
-	must(t, "install", h.Install(t.Context(), h.agent))
-	h.ask(t, "")
-	h.wantState(t, Running)
-}
-
-func testDisabled(t *testing.T, h *house) {
-	must(t, "disable", exec.Command("systemctl", "--user", "disable", "com.example.agent.service").Run())
-	if s := h.wantState(t, Running); s.Enabled || s.Problem == "" {
-		t.Errorf("%+v", s)
-	}
-	must(t, "install", h.Install(t.Context(), h.agent))
-	if s := h.wantState(t, Running); !s.Enabled || s.Problem != "" {
-		t.Errorf("%+v", s)
-	}
-}
-
 // Each verb of systemctl fails once. The former definition is what runs then, or the
 // same request again makes it good.
-func testFaults(t *testing.T, h *house) {
+func testFaults(t *testing.T, h *session) {
 	m := h.Manager.(*systemctl)
 	real, err := exec.LookPath("systemctl")
 	must(t, "systemctl", err)
@@ -384,13 +206,7 @@ func testFaults(t *testing.T, h *house) {
 	}
 }
 
-func testUninstall(t *testing.T, h *house) {
-	must(t, "uninstall", h.Uninstall(t.Context()))
-	must(t, "uninstall again", h.Uninstall(t.Context()))
-	h.wantState(t, Absent)
-	if files := h.files(t); len(files) > 0 {
-		t.Errorf("left: %q", files)
-	}
+func testForgotten(t *testing.T) {
 	// systemd remembers a unit as long as processes of it live, such as those that
 	// the agents have left.
 	out, err := exec.Command("systemctl", "--user", "list-units", "--all", "--plain", "--no-legend", "com.example.*").Output()
