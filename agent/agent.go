@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/arcboxlabs/arcbox-go/agent/config"
 	"github.com/arcboxlabs/arcbox-go/agent/event"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
@@ -24,6 +25,7 @@ type Options struct {
 	Takeover  bool           // end the agent that there is, if there is one
 	VMProgram string         // path of arcbox-vm; arcbox-guest stands beside it
 	Library   *boot.Library  // the boot assets
+	Config    config.Sources // the settings
 	Mock      bool           // machines without VMs
 	Log       zerolog.Logger // where it goes is the caller's
 	// Listening is told once: nil when the control socket answers, else why there will be no agent. It may be nil.
@@ -55,8 +57,10 @@ type agent struct {
 	manager *machine.Manager
 	openErr error
 
-	mu           sync.Mutex // guards what follows
-	stopMachines bool       // somebody asked for it
+	mu           sync.Mutex      // guards what follows
+	stopMachines bool            // somebody asked for it
+	config       *config.Watcher // nil before the settings are read, or when they cannot be followed
+	configErr    error           // what is wrong with them
 	ending       chan struct{}
 	ended        bool // ending is closed
 }
@@ -81,7 +85,7 @@ func Run(ctx context.Context, o Options) error {
 
 // claim takes the lock and the control socket. Whoever finds the lock taken can connect when this returns.
 func (a *agent) claim(ctx context.Context) (*unixsock.Listener, error) {
-	path, err := a.options.Home.Socket(agentapi.Socket)
+	path, err := a.options.Config.AgentSocket(a.options.Home, agentapi.Socket)
 	if err != nil {
 		return nil, err
 	}
@@ -124,13 +128,14 @@ func (a *agent) run(ctx context.Context, listener ipc.Listener) error {
 func (a *agent) setUp(ctx context.Context) {
 	defer close(a.opened)
 	a.enter(agentapi.CleaningUp, "looking after what the last agent left", nil)
+	a.openSettings()
 	a.manager, a.openErr = a.openMachines(ctx)
 	switch {
 	case ctx.Err() != nil:
 	case a.openErr != nil:
 		a.enter(agentapi.SetupFailed, "machines cannot be managed", a.openErr)
 	default:
-		a.enter(agentapi.Ready, "", nil)
+		a.settle()
 	}
 }
 
@@ -171,7 +176,7 @@ func (a *agent) putAway() error {
 			}
 		}()
 	}
-	err := a.closeMachines(force)
+	err := errors.Join(a.closeMachines(force), a.closeSettings())
 	a.bus.Close()
 	close(a.silent)
 	drain, done := context.WithTimeout(force, drainTime)

@@ -22,7 +22,7 @@ func (a *agent) fetch(ctx context.Context) (*boot.Asset, error) {
 		return nil, err
 	}
 	a.enter(agentapi.AssetsReady, asset.ID, nil)
-	a.enter(agentapi.Ready, "", nil)
+	a.settle()
 	return asset, nil
 }
 

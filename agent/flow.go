@@ -16,7 +16,7 @@ type flow struct {
 }
 
 // openFlow takes the stream of a call. end must be called.
-func openFlow(ctx context.Context, ss *ipc.Streams, ref ipc.StreamRef) (*flow, error) {
+func (a *agent) openFlow(ctx context.Context, ss *ipc.Streams, ref ipc.StreamRef) (*flow, error) {
 	s, err := ss.Accept(ref)
 	if err != nil {
 		return nil, err
@@ -24,6 +24,15 @@ func openFlow(ctx context.Context, ss *ipc.Streams, ref ipc.StreamRef) (*flow, e
 	f := &flow{Stream: s, done: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	context.AfterFunc(f.ctx, func() { s.Close() }) // ends a write that waits for a reader who has gone
+	stop := make(chan struct{})
+	context.AfterFunc(f.ctx, func() { close(stop) })
+	go func() {
+		select {
+		case <-a.silent:
+			f.cancel()
+		case <-stop:
+		}
+	}()
 	go func() {
 		defer close(f.done)
 		if _, err := io.Copy(io.Discard, s); err != nil {

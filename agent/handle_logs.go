@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"path/filepath"
+	"slices"
 
+	"github.com/arcboxlabs/arcbox-go/agent/logfile"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
@@ -13,16 +15,23 @@ import (
 // LogName is the agent's own log in the log directory.
 const LogName = "arcboxd.log"
 
+// kept are the components whose logs are files of the host.
+var kept = []string{"", "console", "guest", "vm"}
+
 func (a *agent) logs(ctx context.Context, req *agentapi.LogsReq) (*agentapi.LogsResp, error) {
 	if req.Component == "agent" {
-		return a.copyLogTo(ctx, req, filepath.Join(a.options.Home.Log(), LogName))
+		return a.copyLog(ctx, req, filepath.Join(a.options.Home.Log(), LogName))
 	}
 	m, err := a.machine(ctx, req.Name)
 	if err != nil {
 		return nil, err
 	}
-	if path := m.LogPath(req.Component); path != "" {
-		return a.copyLogTo(ctx, req, path)
+	if slices.Contains(kept, req.Component) {
+		component := req.Component
+		if component == "" {
+			component = "console"
+		}
+		return a.copyLog(ctx, req, m.LogPath(component))
 	}
 	if !up(m.Info()) {
 		return nil, ipc.Errorf(ipc.WrongState, "cannot read the log of %q: it is kept in the guest, which does not run", req.Component)
@@ -39,14 +48,26 @@ func (a *agent) logs(ctx context.Context, req *agentapi.LogsReq) (*agentapi.Logs
 	return a.relayLog(ctx, conn, req)
 }
 
-func (a *agent) copyLogTo(ctx context.Context, req *agentapi.LogsReq, path string) (*agentapi.LogsResp, error) {
-	f, err := openFlow(ctx, &req.Streams, req.Data)
+// copyLog sends what a log's file has, and what is added when the caller follows.
+func (a *agent) copyLog(ctx context.Context, req *agentapi.LogsReq, path string) (*agentapi.LogsResp, error) {
+	f, err := a.openFlow(ctx, &req.Streams, req.Data)
 	if err != nil {
 		return nil, err
 	}
 	defer f.end()
-	err = copyLog(f.ctx, f, path, req.Tail, req.Follow, a.silent)
-	if f.ctx.Err() != nil { // the caller has gone
+	opt := logfile.ReadOptions{Lines: req.Tail, Follow: req.Follow}
+	switch {
+	case req.Tail == 0:
+		opt.Lines = -1
+	case req.Tail < 0:
+		opt.Lines = 0
+	}
+	r, err := logfile.NewReader(f.ctx, path, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if _, err = io.Copy(f, r); f.ctx.Err() != nil { // the caller has gone, or the agent ends
 		err = nil
 	}
 	return &agentapi.LogsResp{}, err
@@ -54,7 +75,7 @@ func (a *agent) copyLogTo(ctx context.Context, req *agentapi.LogsReq, path strin
 
 // relayLog passes on what the guest has of a service's output.
 func (a *agent) relayLog(ctx context.Context, conn *ipc.Conn, req *agentapi.LogsReq) (*agentapi.LogsResp, error) {
-	f, err := openFlow(ctx, &req.Streams, req.Data)
+	f, err := a.openFlow(ctx, &req.Streams, req.Data)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 func (a *agent) openMachines(ctx context.Context) (*machine.Manager, error) {
 	o := machine.Options{
 		Home: a.options.Home, Program: a.options.VMProgram, Mock: a.options.Mock,
-		Events: &a.bus, Log: a.log, Library: a.options.Library,
+		Settings: a.settings, Events: &a.bus, Log: a.log, Library: a.options.Library,
 	}
 	if a.options.Library != nil {
 		o.Fetch = a.fetch

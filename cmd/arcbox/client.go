@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/agent/config"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
 	"github.com/arcboxlabs/arcbox-go/ipc"
@@ -27,7 +28,7 @@ func dialAgent(ctx context.Context) (*ipc.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := h.Socket(agentapi.Socket)
+	path, err := config.Standard(h).AgentSocket(h, agentapi.Socket)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 		&cobra.Group{ID: "agent", Title: "Around them:"})
 	addGroup(root, "machines", newStart(), newStop(), newRestart(), newStatus(), newList(), newInspect(), newCreate(), newRemove(), newResources(), newHold())
 	addGroup(root, "guest", newExec(), newShell(), newConsole(), newCp(), newLogs(), newEvents())
-	addGroup(root, "agent", newAgent(), newAssets(), newDisk(), newBoot(), newVersion())
+	addGroup(root, "agent", newAgent(), newConfig(), newAssets(), newDisk(), newBoot(), newVersion())
 	return root
 }
 

@@ -13,14 +13,17 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/arcboxlabs/arcbox-go/agent"
+	"github.com/arcboxlabs/arcbox-go/agent/config"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
+	"github.com/arcboxlabs/arcbox-go/agent/logfile"
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/boot"
 )
@@ -116,23 +119,24 @@ func options(f *flags) (o agent.Options, closeLog func() error, err error) {
 		return o, nil, err
 	}
 	return agent.Options{
-		Home: h, VMProgram: vm, Takeover: f.takeover, Mock: f.mock, Log: log,
+		Home: h, VMProgram: vm, Takeover: f.takeover, Mock: f.mock, Log: log, Config: config.Standard(h),
 		Library: boot.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
 	}, closeLog, nil
 }
 
 // openLog writes to the log's file, and to standard error where somebody looks.
 func openLog(h home.Home) (zerolog.Logger, func() error, error) {
-	if err := home.Make(h.Log()); err != nil {
+	c, _ := config.Standard(h).Load() // what is wrong with it the agent will say
+	f, err := logfile.Open(filepath.Join(h.Log(), agent.LogName), logfile.Options{MaxSize: c.Log.MaxSize, Files: c.Log.MaxFiles})
+	if err != nil {
 		return zerolog.Nop(), nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(h.Log(), agent.LogName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return zerolog.Nop(), nil, fmt.Errorf("cannot open the log: %w", err)
-	}
 	var out io.Writer = f
+	if c.Log.Format == "console" {
+		out = zerolog.ConsoleWriter{Out: f, NoColor: true, TimeFormat: time.RFC3339}
+	}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
-		out = zerolog.MultiLevelWriter(f, zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: "15:04:05.000"})
+		out = zerolog.MultiLevelWriter(out, zerolog.ConsoleWriter{Out: os.Stderr, TimeFormat: "15:04:05.000"})
 	}
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000Z07:00"
 	return zerolog.New(out).With().Timestamp().Logger(), f.Close, nil

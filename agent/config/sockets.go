@@ -1,0 +1,12 @@
+package config
+
+import "github.com/arcboxlabs/arcbox-go/agent/home"
+
+// AgentSocket is where the agent listens, for which name is its socket's usual one. Its directory exists then.
+func (s Sources) AgentSocket(h home.Home, name string) (string, error) {
+	c, _ := s.Load() // what is wrong elsewhere does not matter here
+	if c.Sockets.Agent != "" {
+		return c.Sockets.Agent, nil
+	}
+	return h.Socket(name)
+}

@@ -1,0 +1,102 @@
+package agent
+
+import (
+	"errors"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/arcboxlabs/arcbox-go/agent/config"
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
+	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+)
+
+// openSettings reads the settings and follows them. What is wrong with them is told, and keeps nothing from working.
+func (a *agent) openSettings() {
+	w, err := config.Watch(a.options.Config, a.reconfigured)
+	a.mu.Lock()
+	a.config, a.configErr = w, err
+	a.mu.Unlock()
+	if w != nil {
+		a.heedSettings(w.Current())
+	}
+}
+
+// reconfigured is told of new settings, or that they are broken: then what was good last counts.
+func (a *agent) reconfigured(c *config.Config, err error) {
+	a.mu.Lock()
+	a.configErr = err
+	a.mu.Unlock()
+	a.heedSettings(c)
+	a.log.Info().Err(err).Msg("settings were changed")
+	select {
+	case <-a.opened: // before, the start says how it is
+		a.settle()
+	default:
+	}
+}
+
+// heedSettings does what counts at once and is no machine's.
+func (a *agent) heedSettings(c *config.Config) {
+	if level, err := zerolog.ParseLevel(c.Log.Level); err == nil {
+		zerolog.SetGlobalLevel(level)
+	}
+	for _, m := range c.Warnings {
+		a.log.Warn().Msg(m.Error())
+	}
+}
+
+// settle enters the phase that the agent rests in: READY, or DEGRADED where something is wrong that it can work with.
+func (a *agent) settle() {
+	a.mu.Lock()
+	err := a.configErr
+	a.mu.Unlock()
+	if err != nil {
+		a.enter(agentapi.Degraded, "settings are broken, and what was good last counts; see arcbox config validate", err)
+		return
+	}
+	a.enter(agentapi.Ready, "", nil)
+}
+
+// settings are what is configured for machines now.
+func (a *agent) settings() machine.Settings {
+	a.mu.Lock()
+	w := a.config
+	a.mu.Unlock()
+	if w == nil {
+		return machine.Settings{}
+	}
+	return settingsOf(w.Current().Machine)
+}
+
+// never is how long a machine waits for what shall not happen.
+const never = 100 * 365 * 24 * time.Hour
+
+func settingsOf(m config.Machine) machine.Settings {
+	s := machine.Settings{
+		CPUs: m.CPUs, Memory: uint64(m.Memory), Disk: m.DiskNominal, Kernel: m.Kernel, Cmdline: m.Cmdline,
+		IdleAfter: m.IdleTimeout, NoStop: !m.AutoStop, StopAfter: m.AutoStopAfter, NoBalloon: !m.Balloon,
+		HealthEvery: m.HealthInterval, Limits: lifecycle.Limits{Start: m.StartTimeout, Grace: m.StopGrace},
+		Flush: vmapi.Flush(m.Flush), DiskReserve: m.Preallocate,
+	}
+	if m.IdleTimeout == 0 {
+		s.IdleAfter = never
+	}
+	if m.Preallocate == 0 {
+		s.DiskReserve = -1 // of storage.Spec: none
+	}
+	return s
+}
+
+// closeSettings stops following.
+func (a *agent) closeSettings() error {
+	a.mu.Lock()
+	w := a.config
+	a.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	return errors.Join(w.Close())
+}
