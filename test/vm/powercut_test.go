@@ -1,6 +1,8 @@
 package vm_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -217,4 +219,62 @@ func TestFsyncSurvivesKill(t *testing.T) {
 	if err := newVictim(t, kit.Program("arcbox-vm"), vmapi.FlushHost).lives(t, kit.Rounds(2, 100)); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestWhatTheHostFlushesIsOnTheMedium: before a host sleeps, when it is told to, and at the machine's
+// end everything reaches the medium, whatever the guest has flushed.
+func TestWhatTheHostFlushesIsOnTheMedium(t *testing.T) {
+	v := launchProgram(t, kit.TaggedVM(t, "powercut"))
+	req := v.linux(t)
+	const blocks = 64
+	path := image(t, t.TempDir(), blocks*guestBlock)
+	req.Disks = []vmapi.Disk{{Image: attach(t, &req.Files, path, os.O_RDWR)}}
+	v.boot(t, req)
+	sh := v.up(t)
+	tests := []struct {
+		name  string
+		flush func()
+		want  bool
+	}{
+		{"nothing", func() {}, false},
+		{"a pause before the host sleeps", func() {
+			ask(t, v, vmapi.Pause, &vmapi.PauseReq{Flush: true})
+			ask(t, v, vmapi.Resume, &vmapi.ResumeReq{})
+		}, true},
+		{"when it is told to", func() { ask(t, v, vmapi.SetFlush, &vmapi.SetFlushReq{Now: true}) }, true},
+		{"the machine's end", func() {
+			ask(t, v, vmapi.ForceStop, &vmapi.ForceStopReq{})
+			ask(t, v, vmapi.Wait, &vmapi.WaitReq{})
+		}, true},
+	}
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			seed := uint64(1000 * (i + 1))
+			sh.do(t, "scribble vda %d %d", blocks, seed)
+			tt.flush()
+			n := onMedium(t, path, blocks, seed)
+			if (n == blocks) != tt.want {
+				t.Errorf("%d of %d blocks are on the medium", n, blocks)
+			}
+		})
+	}
+}
+
+// guestBlock is what the guest writes at once.
+const guestBlock = 64 << 10
+
+// onMedium counts the blocks that hold what a scribble wrote.
+func onMedium(t *testing.T, path string, blocks int, seed uint64) (n int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range blocks {
+		want := bytes.Repeat(binary.LittleEndian.AppendUint64(nil, seed+uint64(i)), guestBlock/8)
+		if bytes.Equal(b[i*guestBlock:(i+1)*guestBlock], want) {
+			n++
+		}
+	}
+	return n
 }
