@@ -6,6 +6,7 @@ package hvf
 import "C"
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/arcboxlabs/arcbox-go/hv"
@@ -78,8 +79,12 @@ func (e *engine) NewVM(cfg hv.Config) (hv.VM, error) {
 	case cfg.IPABits < 0 || cfg.IPABits > e.caps.IPABits:
 		return nil, fmt.Errorf("cannot make a VM with %d address bits, at most %d: %w", cfg.IPABits, e.caps.IPABits, hv.ErrUnsupported)
 	}
+	freq := uint64(C.hvf_counter_freq())
+	if freq == 0 {
+		return nil, errors.New("cannot make a VM: the system does not tell the frequency of its counter")
+	}
 	if err := check("make a VM", C.hvf_vm_create(C.uint32_t(bits))); err != nil {
 		return nil, err
 	}
-	return &vm{engine: e, slots: newSlots(1 << bits), freq: uint64(C.hvf_counter_freq()), used: make([]bool, e.caps.MaxVCPUs)}, nil
+	return &vm{engine: e, slots: newSlots(1 << bits), freq: freq, used: make([]bool, e.caps.MaxVCPUs)}, nil
 }

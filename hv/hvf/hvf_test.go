@@ -3,6 +3,7 @@
 package hvf_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/arcboxlabs/arcbox-go/hv/hvf"
@@ -10,6 +11,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// atEnd is for the stand-in.
+var atEnd = func() {}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		atEnd()
+		os.Exit(status)
+	}))
+}
 
 func TestConformance(t *testing.T) { hvtest.Run(t, hvf.New()) }

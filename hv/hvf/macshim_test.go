@@ -10,6 +10,8 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv/hvtest"
 )
 
+func init() { atEnd = standin.WriteCoverage }
+
 // A system without hv_gic is the same engine with one ability less.
 func TestConformanceBeforeMacOS15(t *testing.T) {
 	standin.SetMacOS(14)

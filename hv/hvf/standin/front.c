@@ -21,6 +21,43 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct vcpu *vcpus[STANDIN_VCPUS];
 static uint32_t made;
 
+// fail_in counts down to the call that fails; 0 fails none. failed names it.
+static int fail_in;
+static const char *volatile failed;
+
+void standin_fail_call(int n) {
+  failed = NULL;
+  __atomic_store_n(&fail_in, n, __ATOMIC_SEQ_CST);
+}
+
+const char *standin_failed_call(void) { return failed; }
+
+static bool fault(const char *name) {
+  if (__atomic_load_n(&fail_in, __ATOMIC_RELAXED) == 0 || __atomic_sub_fetch(&fail_in, 1, __ATOMIC_SEQ_CST) != 0) {
+    return false;
+  }
+  failed = name;
+  return true;
+}
+
+#define FAULT()           \
+  if (fault(__func__)) {  \
+    return HV_ERROR;      \
+  }
+#define FAULT_NULL()      \
+  if (fault(__func__)) {  \
+    return NULL;          \
+  }
+
+// told is an exit that the next run reports instead of running.
+static hv_vcpu_exit_t told;
+static bool is_told;
+
+void standin_tell(uint32_t reason, uint64_t syndrome, uint64_t ipa) {
+  told = (hv_vcpu_exit_t){(hv_exit_reason_t)reason, {syndrome, ipa, ipa}};
+  __atomic_store_n(&is_told, true, __ATOMIC_SEQ_CST);
+}
+
 static uint32_t macos; // 0: not asked yet
 
 void standin_set_macos(uint32_t major) { __atomic_store_n(&macos, major, __ATOMIC_SEQ_CST); }
@@ -77,11 +114,13 @@ void os_release(void *o) {
 
 // The VM.
 hv_return_t hv_vm_get_max_vcpu_count(uint32_t *n) {
+  FAULT();
   *n = STANDIN_VCPUS;
   return HV_SUCCESS;
 }
 
 hv_vm_config_t hv_vm_config_create(void) {
+  FAULT_NULL();
   hv_vm_config_t c = object(KIND_VM_CONFIG, sizeof *c);
   if (c != NULL) {
     c->ipa_bits = 36;
@@ -90,16 +129,19 @@ hv_vm_config_t hv_vm_config_create(void) {
 }
 
 hv_return_t hv_vm_config_get_max_ipa_size(uint32_t *bits) {
+  FAULT();
   *bits = 40;
   return HV_SUCCESS;
 }
 
 hv_return_t hv_vm_config_get_default_ipa_size(uint32_t *bits) {
+  FAULT();
   *bits = 36;
   return HV_SUCCESS;
 }
 
 hv_return_t hv_vm_config_set_ipa_size(hv_vm_config_t c, uint32_t bits) {
+  FAULT();
   if (!is(c, KIND_VM_CONFIG) || bits < 32 || bits > 40) {
     return HV_BAD_ARGUMENT;
   }
@@ -108,17 +150,22 @@ hv_return_t hv_vm_config_set_ipa_size(hv_vm_config_t c, uint32_t bits) {
 }
 
 hv_return_t hv_vm_create(hv_vm_config_t c) {
+  FAULT();
   if (c != NULL && !is(c, KIND_VM_CONFIG)) {
     return HV_BAD_ARGUMENT;
   }
   return standin_vm_create(c == NULL ? 36 : c->ipa_bits);
 }
 
-hv_return_t hv_vm_destroy(void) { return standin_vcpus_made() ? HV_BUSY : standin_vm_destroy(); }
+hv_return_t hv_vm_destroy(void) {
+  FAULT();
+  return standin_vcpus_made() ? HV_BUSY : standin_vm_destroy();
+}
 
 static bool page_aligned(uint64_t v) { return v % (16 << 10) == 0; }
 
 hv_return_t hv_vm_map(void *addr, hv_ipa_t ipa, size_t size, hv_memory_flags_t flags) {
+  FAULT();
   if (addr == NULL || !page_aligned((uintptr_t)addr) || !page_aligned(ipa) || !page_aligned(size) || flags > 7) {
     return HV_BAD_ARGUMENT;
   }
@@ -126,17 +173,23 @@ hv_return_t hv_vm_map(void *addr, hv_ipa_t ipa, size_t size, hv_memory_flags_t f
 }
 
 hv_return_t hv_vm_unmap(hv_ipa_t ipa, size_t size) {
+  FAULT();
   return page_aligned(ipa) && page_aligned(size) ? standin_vm_unmap(ipa, size) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vm_protect(hv_ipa_t ipa, size_t size, hv_memory_flags_t flags) {
+  FAULT();
   return page_aligned(ipa) && page_aligned(size) && flags <= 7 ? standin_vm_protect(ipa, size, flags) : HV_BAD_ARGUMENT;
 }
 
 // vCPUs.
-hv_vcpu_config_t hv_vcpu_config_create(void) { return object(KIND_VCPU_CONFIG, sizeof(struct hv_vcpu_config_s)); }
+hv_vcpu_config_t hv_vcpu_config_create(void) {
+  FAULT_NULL();
+  return object(KIND_VCPU_CONFIG, sizeof(struct hv_vcpu_config_s));
+}
 
 hv_return_t hv_vcpu_config_get_feature_reg(hv_vcpu_config_t c, hv_feature_reg_t reg, uint64_t *value) {
+  FAULT();
   return is(c, KIND_VCPU_CONFIG) ? standin_feature_reg(reg, value) : HV_BAD_ARGUMENT;
 }
 
@@ -157,6 +210,7 @@ static hv_return_t create(struct vcpu *v) {
 }
 
 hv_return_t hv_vcpu_create(hv_vcpu_t *id, hv_vcpu_exit_t **exit, hv_vcpu_config_t config) {
+  FAULT();
   if (config != NULL && !is(config, KIND_VCPU_CONFIG)) {
     return HV_BAD_ARGUMENT;
   }
@@ -183,6 +237,7 @@ hv_return_t hv_vcpu_create(hv_vcpu_t *id, hv_vcpu_exit_t **exit, hv_vcpu_config_
 }
 
 hv_return_t hv_vcpu_destroy(hv_vcpu_t id) {
+  FAULT();
   struct vcpu *v = own(id);
   if (v == NULL) {
     return HV_BAD_ARGUMENT;
@@ -198,11 +253,17 @@ hv_return_t hv_vcpu_destroy(hv_vcpu_t id) {
 }
 
 hv_return_t hv_vcpu_run(hv_vcpu_t id) {
+  FAULT();
   struct vcpu *v = own(id);
+  if (v != NULL && __atomic_exchange_n(&is_told, false, __ATOMIC_SEQ_CST)) {
+    v->exit = told;
+    return HV_SUCCESS;
+  }
   return v != NULL ? standin_vcpu_run(v) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vcpus_exit(hv_vcpu_t *ids, uint32_t n) {
+  FAULT();
   hv_return_t err = HV_SUCCESS;
   pthread_mutex_lock(&lock);
   for (uint32_t i = 0; i < n; i++) { // none: nothing happens
@@ -217,6 +278,7 @@ hv_return_t hv_vcpus_exit(hv_vcpu_t *ids, uint32_t n) {
 }
 
 hv_return_t hv_vcpu_get_reg(hv_vcpu_t id, hv_reg_t reg, uint64_t *value) {
+  FAULT();
   struct vcpu *v = own(id);
   if (v == NULL || reg >= STANDIN_REGS) {
     return HV_BAD_ARGUMENT;
@@ -226,6 +288,7 @@ hv_return_t hv_vcpu_get_reg(hv_vcpu_t id, hv_reg_t reg, uint64_t *value) {
 }
 
 hv_return_t hv_vcpu_set_reg(hv_vcpu_t id, hv_reg_t reg, uint64_t value) {
+  FAULT();
   struct vcpu *v = own(id);
   if (v == NULL || reg >= STANDIN_REGS) {
     return HV_BAD_ARGUMENT;
@@ -236,10 +299,12 @@ hv_return_t hv_vcpu_set_reg(hv_vcpu_t id, hv_reg_t reg, uint64_t value) {
 }
 
 hv_return_t hv_vcpu_get_simd_fp_reg(hv_vcpu_t id, hv_simd_fp_reg_t reg, hv_simd_fp_uchar16_t *value) {
+  FAULT();
   return own(id) != NULL && reg < 32 ? standin_get_simd(id, reg, value) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vcpu_set_simd_fp_reg(hv_vcpu_t id, hv_simd_fp_reg_t reg, hv_simd_fp_uchar16_t value) {
+  FAULT();
   return own(id) != NULL && reg < 32 ? standin_set_simd(id, reg, &value) : HV_BAD_ARGUMENT;
 }
 
@@ -265,14 +330,17 @@ static bool known(hv_sys_reg_t reg) {
 }
 
 hv_return_t hv_vcpu_get_sys_reg(hv_vcpu_t id, hv_sys_reg_t reg, uint64_t *value) {
+  FAULT();
   return own(id) != NULL && known(reg) ? standin_get_sys(id, reg, value) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vcpu_set_sys_reg(hv_vcpu_t id, hv_sys_reg_t reg, uint64_t value) {
+  FAULT();
   return own(id) != NULL && known(reg) ? standin_set_sys(id, reg, value) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vcpu_set_pending_interrupt(hv_vcpu_t id, hv_interrupt_type_t type, bool pending) {
+  FAULT();
   struct vcpu *v = own(id);
   if (v == NULL || type > HV_INTERRUPT_TYPE_FIQ) {
     return HV_BAD_ARGUMENT;
@@ -282,28 +350,34 @@ hv_return_t hv_vcpu_set_pending_interrupt(hv_vcpu_t id, hv_interrupt_type_t type
 }
 
 hv_return_t hv_vcpu_get_vtimer_mask(hv_vcpu_t id, bool *masked) {
+  FAULT();
   return own(id) != NULL ? standin_get_vtimer(id, masked, NULL) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vcpu_set_vtimer_mask(hv_vcpu_t id, bool masked) {
+  FAULT();
   return own(id) != NULL ? standin_set_vtimer_mask(id, masked) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vcpu_get_vtimer_offset(hv_vcpu_t id, uint64_t *offset) {
+  FAULT();
   return own(id) != NULL ? standin_get_vtimer(id, NULL, offset) : HV_BAD_ARGUMENT;
 }
 
 hv_return_t hv_vcpu_set_vtimer_offset(hv_vcpu_t id, uint64_t offset) {
+  FAULT();
   return own(id) != NULL ? standin_set_vtimer_offset(id, offset) : HV_BAD_ARGUMENT;
 }
 
 // The GIC.
 hv_gic_config_t hv_gic_config_create(void) {
+  FAULT_NULL();
   absent(__func__);
   return object(KIND_GIC_CONFIG, sizeof(struct hv_gic_config_s));
 }
 
 hv_return_t hv_gic_config_set_distributor_base(hv_gic_config_t c, hv_ipa_t base) {
+  FAULT();
   absent(__func__);
   if (!is(c, KIND_GIC_CONFIG) || base % 0x10000 != 0) {
     return HV_BAD_ARGUMENT;
@@ -314,6 +388,7 @@ hv_return_t hv_gic_config_set_distributor_base(hv_gic_config_t c, hv_ipa_t base)
 }
 
 hv_return_t hv_gic_config_set_redistributor_base(hv_gic_config_t c, hv_ipa_t base) {
+  FAULT();
   absent(__func__);
   if (!is(c, KIND_GIC_CONFIG) || base % 0x10000 != 0) {
     return HV_BAD_ARGUMENT;
@@ -324,6 +399,7 @@ hv_return_t hv_gic_config_set_redistributor_base(hv_gic_config_t c, hv_ipa_t bas
 }
 
 hv_return_t hv_gic_create(hv_gic_config_t c) {
+  FAULT();
   absent(__func__);
   if (!is(c, KIND_GIC_CONFIG) || !c->has_distributor || !c->has_redistributor) {
     return HV_BAD_ARGUMENT;
@@ -332,16 +408,19 @@ hv_return_t hv_gic_create(hv_gic_config_t c) {
 }
 
 hv_return_t hv_gic_set_spi(uint32_t intid, bool level) {
+  FAULT();
   absent(__func__);
   return standin_gic_set_spi(intid, level);
 }
 
 hv_return_t hv_gic_reset(void) {
+  FAULT();
   absent(__func__);
   return standin_gic_reset();
 }
 
 hv_gic_state_t hv_gic_state_create(void) {
+  FAULT_NULL();
   absent(__func__);
   size_t size = standin_gic_state(NULL, 0);
   hv_gic_state_t s = size != 0 ? object(KIND_GIC_STATE, sizeof *s + size) : NULL;
@@ -352,6 +431,7 @@ hv_gic_state_t hv_gic_state_create(void) {
 }
 
 hv_return_t hv_gic_state_get_size(hv_gic_state_t s, size_t *size) {
+  FAULT();
   absent(__func__);
   if (!is(s, KIND_GIC_STATE)) {
     return HV_BAD_ARGUMENT;
@@ -361,6 +441,7 @@ hv_return_t hv_gic_state_get_size(hv_gic_state_t s, size_t *size) {
 }
 
 hv_return_t hv_gic_state_get_data(hv_gic_state_t s, void *data) {
+  FAULT();
   absent(__func__);
   if (!is(s, KIND_GIC_STATE)) {
     return HV_BAD_ARGUMENT;
@@ -370,6 +451,7 @@ hv_return_t hv_gic_state_get_data(hv_gic_state_t s, void *data) {
 }
 
 hv_return_t hv_gic_set_state(const void *data, size_t size) {
+  FAULT();
   absent(__func__);
   return standin_gic_set_state((void *)data, size);
 }
@@ -378,8 +460,19 @@ hv_return_t hv_gic_set_state(const void *data, size_t size) {
 uint64_t mach_absolute_time(void) { return standin_now(); }
 
 kern_return_t mach_timebase_info(mach_timebase_info_t base) {
+  FAULT();
   *base = (struct mach_timebase_info){standin_tick_ns(), 1};
   return KERN_SUCCESS;
 }
 
 void sys_icache_invalidate(void *start, size_t size) { standin_invalidate(start, size); }
+
+// Builds for coverage have it; a Go program ends without the C library's exit,
+// which would call it.
+__attribute__((weak)) int __llvm_profile_write_file(void);
+
+void standin_write_coverage(void) {
+  if (__llvm_profile_write_file != NULL) {
+    __llvm_profile_write_file();
+  }
+}

@@ -42,5 +42,11 @@ struct hv_gic_state_s {
 void standin_set_macos(uint32_t major);
 bool standin_has(const char *symbol);
 
-// vcpus_made says whether the VM has vCPUs.
+void standin_write_coverage(void);
+
+void standin_fail_call(int n);
+const char *standin_failed_call(void);
+void standin_tell(uint32_t reason, uint64_t syndrome, uint64_t ipa);
+
+// standin_vcpus_made says whether the VM has vCPUs.
 bool standin_vcpus_made(void);

@@ -53,6 +53,20 @@ var byAffinity [C.STANDIN_VCPUS]atomic.Pointer[vcpu]
 // not. Engines made before keep what they saw.
 func SetMacOS(major int) { C.standin_set_macos(C.uint32_t(major)) }
 
+// FailCall makes the n-th call of the framework from now on fail; 0 takes that back.
+// FailedCall names the one that has failed, or is "" when none was reached.
+func FailCall(n int)     { C.standin_fail_call(C.int(n)) }
+func FailedCall() string { return C.GoString(C.standin_failed_call()) }
+
+// NextExit makes the next run report this and not enter the guest.
+func NextExit(reason uint32, syndrome, ipa uint64) {
+	C.standin_tell(C.uint32_t(reason), C.uint64_t(syndrome), C.uint64_t(ipa))
+}
+
+// WriteCoverage writes down which lines of C were executed, in a build that counts
+// them; tests call it before they end.
+func WriteCoverage() { C.standin_write_coverage() }
+
 // status is what the framework says about an error of the engine.
 func status(err error) C.hv_return_t {
 	switch {
