@@ -2,7 +2,6 @@ package machine
 
 import (
 	"context"
-	"runtime"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -35,8 +34,8 @@ type Options struct {
 
 // Settings are the part of the configuration that is about machines. Zero values mean the defaults.
 type Settings struct {
-	CPUs    int    // min(the host's, 32)
-	Memory  uint64 // bytes; half of the host's within 512 MiB and 16 GiB
+	CPUs    int    // 1: package config knows the host
+	Memory  uint64 // bytes; 512 MiB, likewise
 	Disk    int64  // nominal bytes; 50 GB
 	Kernel  string // path of a kernel instead of the boot asset's
 	Cmdline string // added to the asset's
@@ -59,8 +58,8 @@ type Settings struct {
 
 // withDefaults fills in what nobody said.
 func (s Settings) withDefaults() Settings {
-	def(&s.CPUs, min(runtime.NumCPU(), 32))
-	def(&s.Memory, defaultMemory(hostMemory()))
+	def(&s.CPUs, 1)
+	def(&s.Memory, 512<<20)
 	def(&s.Disk, 50e9)
 	def(&s.IdleAfter, 5*time.Minute)
 	def(&s.IdleLoad, 0.5)
@@ -79,9 +78,4 @@ func def[T comparable](v *T, otherwise T) {
 	if *v == zero {
 		*v = otherwise
 	}
-}
-
-// defaultMemory is half of the host's, in whole MiB.
-func defaultMemory(host uint64) uint64 {
-	return min(max(host/2&^(1<<20-1), 512<<20), 16<<30)
 }

@@ -82,14 +82,6 @@ func TestWhatIsDrift(t *testing.T) {
 	}
 }
 
-func TestHalfOfTheHostsMemory(t *testing.T) {
-	for host, want := range map[uint64]uint64{0: 512 << 20, 600 << 20: 512 << 20, 8<<30 + 5: 4 << 30, 256 << 30: 16 << 30} {
-		if got := defaultMemory(host); got != want {
-			t.Errorf("of %d: %d, want %d", host, got, want)
-		}
-	}
-}
-
 func TestTheBalloonLeavesWhatAGuestNeeds(t *testing.T) {
 	const mib = 1 << 20
 	tests := []struct {

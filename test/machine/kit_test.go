@@ -46,8 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// patience is how long anything may take that a test waits for.
-const patience = 3 * time.Minute
+// patience is how long anything may take that a test waits for; a long count runs beside other work.
+var patience = time.Duration(kit.Rounds(3, 20)) * time.Minute
 
 // A host is a home with its agent's part that is about machines.
 type host struct {

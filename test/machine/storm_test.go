@@ -31,7 +31,8 @@ func TestAStorm(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	h := newHost(t)
 	h.set(func(s *machine.Settings) {
-		s.HealthEvery = time.Second
+		s.HealthEvery = time.Duration(kit.Rounds(1, 5)) * time.Second
+		s.Limits.Start = patience
 		s.Limits.Stable = time.Millisecond // or the fourth time in a minute is the last
 	})
 	h.open(t)
