@@ -17,6 +17,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
+	"github.com/arcboxlabs/arcbox-go/launchd"
 )
 
 // Options are what the agent is started with.
@@ -94,10 +95,26 @@ func (a *agent) claim(ctx context.Context) (*unixsock.Listener, error) {
 	}
 	var listener *unixsock.Listener
 	a.lease, err = lease.Acquire(ctx, a.options.Home.Run(), a.options.Takeover, func() error {
-		listener, err = unixsock.Listen(path)
+		listener, err = a.listen(path)
 		return err
 	})
 	return listener, err
+}
+
+// listen takes the control socket that launchd or systemd has opened, which a connection may wait on already, or
+// makes one.
+func (a *agent) listen(path string) (*unixsock.Listener, error) {
+	files, err := launchd.Files(agentapi.ServiceSocket)
+	if err != nil || len(files) == 0 {
+		if !errors.Is(err, launchd.ErrNotManaged) {
+			a.log.Warn().Err(err).Msg("the service manager gives no control socket: one is made")
+		}
+		return unixsock.Listen(path)
+	}
+	for _, f := range files[1:] {
+		f.Close()
+	}
+	return unixsock.Inherited(files[0])
 }
 
 // run serves until the end, and puts away in the opposite order.

@@ -6,11 +6,11 @@ import (
 	"os"
 )
 
-// Listeners gives the agent the sockets called name that the manager opened for it.
-// Each name can be taken once. Errors: ErrNotManaged when no manager has started this
-// process, and it should open its sockets itself; anything else is a mistake, such as
-// a name that the definition does not have.
-func Listeners(name string) ([]net.Listener, error) {
+// Files gives the agent the sockets called name that the manager opened for it, which
+// listen already. Each name can be taken once. Errors: ErrNotManaged when no manager has
+// started this process, and it should open its sockets itself; anything else is a
+// mistake, such as a name that the definition does not have.
+func Files(name string) ([]*os.File, error) {
 	fds, err := activate(name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot take the socket %s: %w", name, err)
@@ -18,6 +18,15 @@ func Listeners(name string) ([]net.Listener, error) {
 	files := make([]*os.File, len(fds))
 	for i, fd := range fds {
 		files[i] = os.NewFile(fd, name)
+	}
+	return files, nil
+}
+
+// Listeners are what Files gives, to accept connections from.
+func Listeners(name string) ([]net.Listener, error) {
+	files, err := Files(name)
+	if err != nil {
+		return nil, err
 	}
 	return listeners(files)
 }

@@ -2,9 +2,10 @@
 
 package launchd
 
-import "errors"
+import "fmt"
 
 // activate cannot do its work: launchd hands sockets over through a C function only.
+// So the process is as good as not managed; what launchd listens on it finds in use.
 func activate(string) ([]uintptr, error) {
-	return nil, errors.New("this program was built without cgo, which launchd needs; build it on a Mac")
+	return nil, fmt.Errorf("%w, as far as a program can tell that was built without cgo; build it on a Mac", ErrNotManaged)
 }

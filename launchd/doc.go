@@ -5,7 +5,7 @@
 // Both are Managers, so that what is built on them is one code.
 //
 // The package imports nothing of ours. Any program may use it: one that manages the
-// agent calls New, the agent itself calls Listeners.
+// agent calls New, the agent itself calls Files or Listeners.
 //
 // # What is promised
 //

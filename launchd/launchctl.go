@@ -263,7 +263,7 @@ func (m *launchctl) Start(ctx context.Context) error {
 		return nil
 	}
 	if p == nil || p.unusable() {
-		if _, err := os.Stat(m.plist(m.label())); err != nil {
+		if !m.Installed() {
 			return fmt.Errorf("cannot start %s: %w", m.label(), ErrNotInstalled)
 		}
 		if err := m.register(ctx); err != nil {
@@ -333,6 +333,11 @@ func (m *launchctl) read(label string) (job, error) {
 	}
 	j, err := parseJob(data)
 	return j, err
+}
+
+func (m *launchctl) Installed() bool {
+	_, err := os.Stat(m.plist(m.label()))
+	return err == nil
 }
 
 func (m *launchctl) Status(ctx context.Context) (Status, error) {

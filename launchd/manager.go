@@ -66,7 +66,10 @@ type Manager interface {
 	Start(ctx context.Context) error
 	// Stop ends the agent and closes its sockets, until Start or the next login.
 	Stop(ctx context.Context) error
+	// Status asks the manager. Where that fails, what the files say is in it all the same.
 	Status(ctx context.Context) (Status, error)
+	// Installed says whether the agent's definition is there, and asks nobody.
+	Installed() bool
 }
 
 // Status is what the manager says about the agent.

@@ -262,6 +262,11 @@ func (m *systemctl) erase(name string) error {
 	return errors.Join(append(errs, remove(m.unit(name)))...)
 }
 
+func (m *systemctl) Installed() bool {
+	_, _, installed := m.units(m.label())
+	return installed
+}
+
 func (m *systemctl) Status(ctx context.Context) (Status, error) {
 	sockets, service, installed := m.units(m.label())
 	s := Status{Manager: "systemd", Installed: installed, State: Absent, File: m.unit(service)}

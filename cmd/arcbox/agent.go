@@ -20,15 +20,15 @@ func newAgent() *cobra.Command {
 		Use:   "agent",
 		Short: "Run and look after the agent, which looks after the machines",
 		Long: `The agent (arcboxd) is one process of yours that looks after your machines. It
-starts by itself when a command needs it. When it ends, machines go on, and the next
+starts by itself when a command needs it, or with your session, once it is installed. When it ends, machines go on, and the next
 agent takes them over.`,
 		Example: `  arcbox agent status
-  arcbox agent restart
+  arcbox agent install
   arcbox agent stop --machines`,
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAgentRun(), newAgentStart(), newAgentStop(), newAgentRestart(), newAgentStatus())
+	cmd.AddCommand(newAgentRun(), newAgentStart(), newAgentStop(), newAgentRestart(), newAgentStatus(), newAgentInstall(), newAgentUninstall())
 	return cmd
 }
 
@@ -75,13 +75,17 @@ func newAgentStart() *cobra.Command {
 // sayAgent prints how the agent is.
 func sayAgent(cmd *cobra.Command, o *outputFlags) error {
 	st, err := readStatus(cmd.Context(), "")
-	switch {
-	case err != nil || o.quiet:
+	if err != nil || o.quiet {
 		return err
-	case o.json:
+	}
+	_, st.Agent.Service = installed(cmd.Context())
+	if o.json {
 		return printJSON(cmd.OutOrStdout(), st.Agent)
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), agentLine(paintFor(cmd.OutOrStdout()), &st.Agent))
+	p := paintFor(cmd.OutOrStdout())
+	if _, err = fmt.Fprintln(cmd.OutOrStdout(), agentLine(p, &st.Agent)); err == nil && st.Agent.Service != nil {
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), serviceLine(p, st.Agent.Service))
+	}
 	return err
 }
 
@@ -99,6 +103,9 @@ agent takes over shuts down by itself after a while.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			said, err := stopAgent(cmd.Context(), machines)
+			if err == nil {
+				err = stopService(cmd.Context())
+			}
 			if err == nil && !quiet {
 				fmt.Fprintln(cmd.OutOrStdout(), said)
 			}

@@ -102,9 +102,12 @@ func besides(name string) (string, error) {
 	return path, nil
 }
 
-// startAgent runs arcboxd on its own and returns when it can be connected to, which includes that another one was
+// startAgent has the session start the agent, or runs arcboxd on its own, and returns when it can be connected to, which includes that another one was
 // quicker. It reads nothing of ours and outlives this program and its terminal.
 func startAgent(ctx context.Context, flags ...string) error {
+	if ok, err := startService(ctx); ok {
+		return err
+	}
 	program, err := agentProgram()
 	if err != nil {
 		return err

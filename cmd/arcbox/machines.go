@@ -16,6 +16,7 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/launchd"
 )
 
 // exitDown is the status of arcbox status --quiet for a machine that does not run.
@@ -271,6 +272,7 @@ type agentStatus struct {
 	Version string                `json:"version,omitempty"`
 	Started *time.Time            `json:"started,omitempty"`
 	Setup   *agentapi.SetupStatus `json:"setup,omitempty"`
+	Service *launchd.Status       `json:"service,omitempty"` // in what agent commands say, where it is installed
 }
 
 // A status is what status --json prints.

@@ -35,6 +35,9 @@ const DefaultMachine = "default"
 // Socket is the name of the control socket in the run directory.
 const Socket = "arcboxd.sock"
 
+// ServiceSocket is what launchd and systemd call the control socket that they open.
+const ServiceSocket = "agent"
+
 // The methods about the agent itself.
 var (
 	// Version tells which agent this is; any peer may ask.
