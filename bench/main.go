@@ -62,7 +62,7 @@ func run(only, out string, rounds int) error {
 	if err != nil {
 		return fmt.Errorf("cannot use -only: %w", err)
 	}
-	suites := slices.Concat(blkSuites(), vsockSuites(), []*suite{allocSuite()}, rpcSuites())
+	suites := slices.Concat(blkSuites(), vsockSuites(), []*suite{allocSuite(), hvfSuite()}, rpcSuites())
 	guests, err := guestSuites()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: figures with a guest are left out: %v\n", err)

@@ -36,7 +36,7 @@ func (v *vm) NewGIC(cfg hv.GICConfig) (hv.GIC, error) {
 }
 
 func (gic) SetSPI(intid uint32, level bool) error {
-	return check(fmt.Sprintf("set interrupt %d", intid), C.hvf_gic_set_spi(C.uint32_t(intid), C.bool(level)))
+	return check("set an interrupt", C.hvf_gic_set_spi(C.uint32_t(intid), C.bool(level)))
 }
 
 func (gic) Reset() error { return check("reset the interrupt controller", C.hvf_gic_reset()) }

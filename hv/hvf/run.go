@@ -25,8 +25,8 @@ func (c *vcpu) Run(e *hv.Exit) error {
 		}
 		gen := c.vm.slots.seen.Load()
 		x := C.hvf_run(c.id, c.exit, c.lines)
-		if err := check(fmt.Sprintf("run vCPU %d", c.index), x.err); err != nil {
-			return err
+		if x.err != C.HV_SUCCESS {
+			return check(fmt.Sprintf("run vCPU %d", c.index), x.err)
 		}
 		if done, err := c.decode(&x, gen, e); done || err != nil {
 			return err

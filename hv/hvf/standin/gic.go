@@ -118,7 +118,7 @@ func (p parker) wait(d time.Duration) {
 
 // runWithGIC is run with the framework's GIC: lines come from it, and what the
 // guest does with it is no exit.
-func (v *vcpu) runWithGIC(bool, bool) error {
+func (v *vcpu) runWithGIC() error {
 	for {
 		g := v.m.gic.Load().irq.Load()
 		irq, fiq := g.Pending(v.affinity)

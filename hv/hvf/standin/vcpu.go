@@ -78,14 +78,15 @@ func standin_vcpu_run(c *C.struct_vcpu) C.hv_return_t {
 	if err := v.load(); err != nil {
 		return status(err)
 	}
-	run := v.run
-	if v.m.gic.Load() != nil {
-		if v.affinity < 0 {
-			return C.HV_ILLEGAL_GUEST_STATE // no redistributor is its own
-		}
-		run = v.runWithGIC
+	var err error
+	switch gic := v.m.gic.Load(); {
+	case gic == nil:
+		err = v.run(bool(c.irq), bool(c.fiq))
+	case v.affinity < 0:
+		return C.HV_ILLEGAL_GUEST_STATE // no redistributor is its own
+	default:
+		err = v.runWithGIC()
 	}
-	err := run(bool(c.irq), bool(c.fiq))
 	c.irq, c.fiq = false, false
 	if err == nil {
 		err = v.store()
