@@ -37,7 +37,7 @@ kernel: build ## compile our own kernel (about 12 minutes, once) and make it the
 	@scripts/deps assets kernel
 	@bin/arcbox assets fetch --flavour arcbox
 
-run: ## boot a VM and show it at work
+run: ## start a machine, show it at work, stop it; KEEP=1 leaves it running
 	@scripts/run
 
 boot: assets ## boot a VM with this terminal as its console

@@ -19,15 +19,16 @@ import (
 var dir string
 
 // Main builds the programs and the init at path (a package of the caller's, for
-// linux/arm64), runs the tests and cleans up. It returns the exit status.
-func Main(m *testing.M, init string) int {
+// linux/arm64), runs the tests and cleans up. It returns the exit status. The programs are arcbox,
+// arcbox-vm, and those that more names.
+func Main(m *testing.M, init string, more ...string) int {
 	var err error
 	if dir, err = os.MkdirTemp("", "arcbox-test-"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := build(init); err != nil {
+	if err := build(init, more); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -47,9 +48,12 @@ func NeedsSoft(t testing.TB) {
 }
 
 // build makes the programs, and the initrd if there is an init.
-func build(init string) error {
+func build(init string, more []string) error {
 	const cmd = "github.com/arcboxlabs/arcbox-go/cmd/"
 	programs := []string{cmd + "arcbox", cmd + "arcbox-vm"}
+	for _, name := range more {
+		programs = append(programs, cmd+name)
+	}
 	if HVF() {
 		programs = append([]string{"-tags", "macshim"}, programs...)
 	}

@@ -1,0 +1,175 @@
+package agent_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/agent/lease"
+	"github.com/arcboxlabs/arcbox-go/test/kit"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// One machine serves the whole story: a boot takes longer than all the rest.
+func TestAUsersDay(t *testing.T) {
+	u := newUser(t)
+	if out := u.run("status"); !strings.Contains(out, "not running") {
+		t.Errorf("before anything, status says %q", out)
+	}
+	if r := u.try("status", "--quiet"); r.status != 3 {
+		t.Errorf("before anything, status --quiet exits with %d", r.status)
+	}
+	if out := u.run("start"); !strings.Contains(out, "default is ready after") {
+		t.Errorf("start says %q", out)
+	}
+	m := u.inspect()
+	if m.State != "running" || m.BootID == "" || m.CID < 3 || !alive(m.VMPID) || m.CPUs != 1 {
+		t.Fatalf("inspect says %+v", m.Machine)
+	}
+	t.Run("exec", func(t *testing.T) { execs(t, u) })
+	t.Run("a second agent", func(t *testing.T) { secondAgent(t, u) })
+	t.Run("the agent dies while data flows", func(t *testing.T) { agentDies(t, u) })
+	t.Run("logs and events", func(t *testing.T) { looks(t, u) })
+	if out := u.run("start"); !strings.Contains(out, "ready already") {
+		t.Errorf("a second start says %q", out)
+	}
+	now := u.inspect()
+	if now.BootID != m.BootID || now.VMPID != m.VMPID {
+		t.Errorf("the machine is another one: %s, process %d; it was %s, %d", now.BootID, now.VMPID, m.BootID, m.VMPID)
+	}
+	if out := u.run("stop"); !strings.Contains(out, "default is stopped") {
+		t.Errorf("stop says %q", out)
+	}
+	if alive(m.VMPID) {
+		t.Error("the VM's process outlives stop")
+	}
+	if r := u.try("status", "--quiet"); r.status != 3 {
+		t.Errorf("after stop, status --quiet exits with %d", r.status)
+	}
+	u.run("agent", "stop")
+	if _, held, err := lease.Held(u.home.Run()); held || err != nil {
+		t.Errorf("after agent stop the lock is held: %v", err)
+	}
+}
+
+// execs is what programs in the guest are promised.
+func execs(t *testing.T, u *user) {
+	tests := []struct {
+		name   string
+		stdin  string
+		args   []string
+		out    string
+		err    string // a part
+		status int
+	}{
+		{"output and errors apart", "", []string{"--", "sh", "-c", "echo out; echo err >&2; exit 7"}, "out\n", "err", 7},
+		{"input", "some\nlines\n", []string{"-i", "--", "cat"}, "some\nlines\n", "", 0},
+		{"no input without -i", "some", []string{"--", "cat"}, "", "", 0},
+		{"variables and directory", "", []string{"-e", "WORD=a b", "-w", "/tmp", "--", "sh", "-c", `echo "$WORD"; pwd`}, "a b\n/tmp\n", "", 0},
+		{"flags of the program are its own", "", []string{"echo", "-m", "x"}, "-m x\n", "", 0},
+		{"a signal", "", []string{"--", "sh", "-c", "kill -9 $$"}, "", "", 137},
+		{"no such program", "", []string{"--", "frobnicate"}, "", "frobnicate", 127},
+		{"no program at all", "", nil, "", "needs a program", 2},
+		{"no such machine", "", []string{"-m", "nobody", "--", "true"}, "", "nobody", 125},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := u.tryWith(tt.stdin, append([]string{"exec"}, tt.args...)...)
+			if r.out != tt.out || !strings.Contains(r.err, tt.err) || r.status != tt.status {
+				t.Errorf("exit %d, %q, %q; want %d, %q, %q", r.status, r.out, r.err, tt.status, tt.out, tt.err)
+			}
+		})
+	}
+}
+
+// secondAgent is refused, and one that takes over is not; the machine notices neither.
+func secondAgent(t *testing.T, u *user) {
+	first := u.agentPID()
+	out, err := exec.Command(kit.Program("arcboxd")).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "process "+itoa(first)) || !strings.Contains(string(out), "--takeover") {
+		t.Errorf("a second agent says %q, %v", out, err)
+	}
+	u.run("agent", "restart")
+	if now := u.agentPID(); now == first || now == 0 || alive(first) {
+		t.Errorf("after a takeover the agent is process %d, and was %d", now, first)
+	}
+}
+
+// agentDies kills the agent again and again while a program in the guest counts, and every number arrives.
+func agentDies(t *testing.T, u *user) {
+	cmd := exec.Command(kit.Program("arcbox"), "exec", "--", "sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.1; done")
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Signal(syscall.SIGKILL)
+	lines := bufio.NewScanner(stdout)
+	next := 0
+	// count reads n more numbers; none may be missing.
+	count := func(n int) {
+		t.Helper()
+		for range n {
+			if !lines.Scan() {
+				t.Fatalf("the stream ended after %d: %v", next, lines.Err())
+			}
+			if lines.Text() != itoa(next) {
+				t.Fatalf("%q came, want %d", lines.Text(), next)
+			}
+			next++
+		}
+	}
+	count(1)
+	up := time.Duration(0)
+	for range kit.Rounds(3, 20) {
+		pid := u.agentPID()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		count(3)
+		now := guestUptime(t, u) // starts the next agent
+		if now <= up {
+			t.Errorf("the guest has been up for %v, and was for %v", now, up)
+		}
+		up = now
+		count(3)
+	}
+}
+
+func guestUptime(t *testing.T, u *user) time.Duration {
+	t.Helper()
+	first, _, _ := strings.Cut(u.run("exec", "--", "cat", "/proc/uptime"), " ")
+	s, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(s * float64(time.Second))
+}
+
+// looks reads what was logged and what has happened.
+func looks(t *testing.T, u *user) {
+	if out := u.run("logs"); !strings.Contains(out, "arcbox-guest: ready") {
+		t.Errorf("the console's log has %q", out)
+	}
+	if out := u.run("logs", "--component", "agent", "-n", "1"); strings.Count(out, "\n") != 1 {
+		t.Errorf("the agent's last line is %q", out)
+	}
+	var list []struct{ Name, State string }
+	u.parse(u.run("list", "--json"), &list)
+	if len(list) != 1 || list[0].State != "running" {
+		t.Errorf("the list is %+v", list)
+	}
+	if out := u.run("list", "--quiet"); out != "default\n" {
+		t.Errorf("the names are %q", out)
+	}
+}

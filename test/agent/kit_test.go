@@ -1,0 +1,146 @@
+// Package agent_test uses ArcBox as a person does: the programs as they are shipped, a home of its own, a real Linux.
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/test/kit"
+)
+
+func TestMain(m *testing.M) { os.Exit(kit.Main(m, "", "arcboxd")) }
+
+// patience is how long anything may take that a test waits for.
+const patience = 4 * time.Minute
+
+// A user is somebody with an empty home.
+type user struct {
+	t    *testing.T
+	home home.Home
+}
+
+// newUser makes one, whose machines are small and end with the test.
+func newUser(t *testing.T) *user {
+	t.Helper()
+	if len(kit.Flavours(t)) == 0 {
+		t.Fatal("there are no boot assets; run make assets")
+	}
+	t.Setenv(home.Env, filepath.Join(t.TempDir(), "home"))
+	h, err := home.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &user{t, h}
+	t.Cleanup(func() {
+		if t.Failed() {
+			u.showLogs()
+		}
+		u.try("stop", "--all", "--force")
+		u.try("agent", "stop")
+	})
+	u.set("[machine]\ncpus = 1\nmemory = \"256MiB\"\npreallocate = 0\n")
+	return u
+}
+
+// set writes the settings file.
+func (u *user) set(text string) {
+	u.t.Helper()
+	if err := home.Make(u.home.Root()); err != nil {
+		u.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(u.home.Root(), "config.toml"), []byte(text), 0o600); err != nil {
+		u.t.Fatal(err)
+	}
+}
+
+func (u *user) showLogs() {
+	logs, _ := filepath.Glob(filepath.Join(u.home.Log(), "*"))
+	for _, path := range logs {
+		if text, err := os.ReadFile(path); err == nil {
+			u.t.Logf("%s:\n%s", filepath.Base(path), text[max(0, len(text)-4000):])
+		}
+	}
+}
+
+// A result is how a command ended.
+type result struct {
+	out, err string
+	status   int
+}
+
+// try runs arcbox.
+func (u *user) try(args ...string) result { return u.tryWith("", args...) }
+
+// tryWith runs arcbox with text as its standard input.
+func (u *user) tryWith(stdin string, args ...string) result {
+	u.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), args...)
+	cmd.Env = append(os.Environ(), "ARCBOX_HOME="+u.home.Root())
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		u.t.Fatalf("arcbox %s: %v", strings.Join(args, " "), err)
+	}
+	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// run is try for what must succeed; it returns what it printed.
+func (u *user) run(args ...string) string {
+	u.t.Helper()
+	r := u.try(args...)
+	if r.status != 0 {
+		u.t.Fatalf("arcbox %s: exit %d\n%s%s", strings.Join(args, " "), r.status, r.out, r.err)
+	}
+	return r.out
+}
+
+// inspect is the default machine.
+func (u *user) inspect() agentapi.InspectResp {
+	u.t.Helper()
+	var m agentapi.InspectResp
+	u.parse(u.run("inspect", "--json"), &m)
+	return m
+}
+
+func (u *user) parse(text string, into any) {
+	u.t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		u.t.Fatalf("%v in %s", err, text)
+	}
+}
+
+// agentPID is the process of the agent; it starts none.
+func (u *user) agentPID() int {
+	u.t.Helper()
+	var st struct {
+		Agent struct {
+			PID int `json:"pid"`
+		} `json:"agent"`
+	}
+	u.parse(u.run("status", "--json"), &st)
+	return st.Agent.PID
+}
+
+// alive tells whether there is a process, and it is no zombie.
+func alive(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	out, err := exec.Command("ps", "-o", "state=", "-p", itoa(pid)).Output()
+	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(out)), "Z")
+}
