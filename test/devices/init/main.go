@@ -6,7 +6,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -40,43 +39,6 @@ func must(err error) {
 	if err != nil {
 		fmt.Println("FAIL", err)
 		time.Sleep(time.Hour)
-	}
-}
-
-// vsock echoes what comes to port 1, until a connection to the host's port 1024 ends.
-func vsock(string) {
-	l, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
-	must(err)
-	must(unix.Bind(l, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: 1}))
-	must(unix.Listen(l, 128))
-	go func() {
-		for {
-			fd, _, err := unix.Accept(l)
-			must(err)
-			go echo(os.NewFile(uintptr(fd), "connection"))
-		}
-	}()
-	c, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
-	must(err)
-	must(unix.Connect(c, &unix.SockaddrVM{CID: unix.VMADDR_CID_HOST, Port: 1024}))
-	host := os.NewFile(uintptr(c), "host")
-	_, err = io.WriteString(host, "ready\n")
-	must(err)
-	_, _ = io.Copy(io.Discard, host)
-}
-
-func echo(f *os.File) {
-	b := make([]byte, 64<<10)
-	for {
-		n, err := f.Read(b)
-		if err != nil {
-			_ = f.Close()
-			return
-		}
-		if _, err := f.Write(b[:n]); err != nil {
-			_ = f.Close()
-			return
-		}
 	}
 }
 
