@@ -226,10 +226,25 @@ func (a *apt) update(ctx context.Context, age time.Duration, say progress) error
 	return os.WriteFile(stamp, nil, 0o644)
 }
 
+// A resolver finds packages by their names.
+type resolver func(ctx context.Context, names ...string) ([]deb, error)
+
 // get finds and fetches the newest packages of these names, in this order. If
 // the archive has moved on since the lists were read, they are read again.
 func (a *apt) get(ctx context.Context, say progress, names ...string) ([]deb, error) {
-	debs, err := a.resolveAndFetch(ctx, say, names)
+	return a.getBy(ctx, say, a.resolve, names)
+}
+
+// getBy is get with the packages that find gives for the names.
+func (a *apt) getBy(ctx context.Context, say progress, find resolver, names []string) ([]deb, error) {
+	try := func() ([]deb, error) {
+		debs, err := find(ctx, names...)
+		if err != nil {
+			return nil, err
+		}
+		return debs, a.fetch(ctx, debs, say)
+	}
+	debs, err := try()
 	if err == nil || ctx.Err() != nil {
 		return debs, err
 	}
@@ -237,15 +252,23 @@ func (a *apt) get(ctx context.Context, say progress, names ...string) ([]deb, er
 	if e := a.update(ctx, 0, say); e != nil {
 		return nil, err
 	}
-	return a.resolveAndFetch(ctx, say, names)
+	return try()
 }
 
-func (a *apt) resolveAndFetch(ctx context.Context, say progress, names []string) ([]deb, error) {
-	debs, err := a.resolve(ctx, names...)
+// simulatedLine is a line of apt-get --simulate: Inst NAME (VERSION ARCHIVE [arm64])
+var simulatedLine = regexp.MustCompile(`(?m)^Inst ([a-z0-9][a-z0-9+.-]+) `)
+
+// resolveAll finds the newest packages of these names and of all that they depend on.
+func (a *apt) resolveAll(ctx context.Context, names ...string) ([]deb, error) {
+	out, err := a.run(ctx, "apt-get", append([]string{"-qq", "--simulate", "--no-install-recommends", "install"}, names...)...)
 	if err != nil {
 		return nil, err
 	}
-	return debs, a.fetch(ctx, debs, say)
+	var all []string
+	for _, m := range simulatedLine.FindAllStringSubmatch(string(out), -1) {
+		all = append(all, m[1])
+	}
+	return a.resolve(ctx, all...)
 }
 
 // resolve finds the newest packages of these names, in this order.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -97,3 +98,11 @@ func AFlavour(t *testing.T, suits func(Flavour) bool) Flavour {
 // Any suits every flavour, BuiltIn those whose init needs no modules.
 func Any(Flavour) bool       { return true }
 func BuiltIn(f Flavour) bool { return f.BuiltIn }
+
+// Suites is a directory where sources and built programs stay from one run to the next.
+func Suites() string {
+	if cache := os.Getenv("ARCBOX_ASSETS"); cache != "" {
+		return filepath.Join(cache, "suites")
+	}
+	return "/var/cache/arcbox/suites"
+}

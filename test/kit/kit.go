@@ -109,19 +109,26 @@ func InitrdFor(t *testing.T, fl Flavour) string {
 	if fl.Initrd == "" {
 		return Initrd(t)
 	}
-	joined := filepath.Join(dir, "initrd-"+fl.Name)
-	var both []byte
-	for _, part := range []string{fl.Initrd, Initrd(t)} { // of two files with one name the kernel keeps the later
+	return Joined(t, fl.Initrd, Initrd(t))
+}
+
+// Joined is the path of an initrd of several, for as long as the test runs: of two
+// files with one name the kernel keeps the later.
+func Joined(t *testing.T, initrds ...string) string {
+	t.Helper()
+	var all []byte
+	for _, part := range initrds {
 		b, err := os.ReadFile(part)
 		if err != nil {
 			t.Fatal(err)
 		}
-		both = append(both, b...)
+		all = append(all, b...)
 	}
-	if err := os.WriteFile(joined, both, 0o644); err != nil {
+	path := filepath.Join(t.TempDir(), "initrd")
+	if err := os.WriteFile(path, all, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return joined
+	return path
 }
 
 // Erofs is a disk image with what is in root, for as long as the test runs.

@@ -20,6 +20,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
 // A Program is one test, a static program for linux/arm64.
@@ -118,7 +120,7 @@ func matchesAny(line string, patterns []string) bool {
 // cache or from the package that the system's own archives have.
 func source(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(suites(), "valgrind")
+	dir := filepath.Join(kit.Suites(), "valgrind")
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
@@ -142,14 +144,6 @@ func source(t *testing.T) string {
 	return dir
 }
 
-// suites is where sources and built programs stay from one run to the next.
-func suites() string {
-	if cache := os.Getenv("ARCBOX_ASSETS"); cache != "" {
-		return filepath.Join(cache, "suites")
-	}
-	return "/var/cache/arcbox/suites"
-}
-
 // compileOnce makes a static program of a C file and keeps it: these take the
 // compiler a minute in all. Its name has a digest of the source and the flags.
 func compileOnce(t *testing.T, file string, flags ...string) []byte {
@@ -159,7 +153,7 @@ func compileOnce(t *testing.T, file string, flags ...string) []byte {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(fmt.Appendf(source, "%q", flags))
-	kept := filepath.Join(suites(), fmt.Sprintf("%s-%x", strings.TrimSuffix(filepath.Base(file), ".c"), sum[:8]))
+	kept := filepath.Join(kit.Suites(), fmt.Sprintf("%s-%x", strings.TrimSuffix(filepath.Base(file), ".c"), sum[:8]))
 	if b, err := os.ReadFile(kept); err == nil {
 		return b
 	}

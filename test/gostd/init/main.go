@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/arcboxlabs/arcbox-go/test/kit/guest"
 )
 
@@ -31,7 +29,7 @@ func main() {
 	mount("devtmpfs", "/dev", "devtmpfs", 0)
 	mount("tmpfs", "/tmp", "tmpfs", 0)
 	mount("/dev/vda", goroot, "erofs", syscall.MS_RDONLY)
-	if err := loopback(); err != nil {
+	if err := guest.Loopback(); err != nil {
 		fmt.Println("gostd: cannot bring up lo:", err)
 	}
 	list, err := os.ReadFile(goroot + "/list")
@@ -53,21 +51,6 @@ func mount(source, dir, kind string, flags uintptr) {
 	if err != nil && err != syscall.EBUSY {
 		fmt.Printf("gostd: cannot mount %s: %v\n", dir, err)
 	}
-}
-
-// loopback switches on lo, which some tests serve on.
-func loopback() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	req, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, req)
 }
 
 // run runs a package's tests in its directory and prints one line, or the end of
