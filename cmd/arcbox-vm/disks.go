@@ -249,6 +249,9 @@ func (m *machine) resizeDisk(_ context.Context, req *vmapi.ResizeDiskReq) (*vmap
 	if req.Disk == "" || req.Size <= 0 || req.Size%blk.SectorSize != 0 {
 		return nil, ipc.Errorf(ipc.BadRequest, "cannot make disk %q %d bytes long: name a disk and a whole number of %d-byte sectors", req.Disk, req.Size, blk.SectorSize)
 	}
+	if err := m.uncounted("resize a disk"); err != nil {
+		return nil, err
+	}
 	d := disks[0]
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -173,6 +173,15 @@ func (m *machine) addConsoles(cfg *board.Config, req *vmapi.ConfigureReq) error 
 	if err != nil {
 		return err
 	}
+	if d := cfg.Deterministic; d != nil {
+		for _, name := range []vmapi.Console{vmapi.HVC0, vmapi.HVC1} {
+			port, err := m.port(name)
+			if err != nil {
+				return err
+			}
+			d.Outside = append(d.Outside, typedOn(name, port, len(cfg.Devices)), sizeOf(name, port, len(cfg.Devices)))
+		}
+	}
 	m.add(cfg, "hvc", m.consoles)
 	return nil
 }
@@ -319,7 +328,7 @@ func (m *machine) join(joined *sync.WaitGroup) {
 			defer screen.Close()
 			io.Copy(m.terminal, screen)
 		})
-		enter = m.typist(port)
+		enter = m.typist(vmapi.HVC0, port)
 	}
 	m.typing.Go(func() { typeIn(m.terminal, enter) })
 }

@@ -42,6 +42,9 @@ func (m *machine) addVsock(cfg *board.Config, req *vmapi.ConfigureReq) error {
 		}
 		return nil
 	}
+	if cfg.Deterministic != nil {
+		return ipc.Errorf(ipc.BadRequest, "cannot give a deterministic machine vsock: what comes through it is not logged; leave the cid out")
+	}
 	dev, err := vsock.New(req.CID)
 	if err != nil {
 		return refused(err)

@@ -120,6 +120,9 @@ func (m *machine) askBalloon(ctx context.Context, req *vmapi.BalloonReq) (*vmapi
 	if m.balloon == nil {
 		return nil, ipc.Errorf(ipc.WrongState, "cannot ask the guest for memory: the machine has no balloon")
 	}
+	if err := m.uncounted("ask the guest for memory"); err != nil && (req.Target != nil || req.Ask) {
+		return nil, err
+	}
 	if req.Target != nil {
 		if *req.Target > m.memory {
 			return nil, ipc.Errorf(ipc.BadRequest, "cannot have %d bytes in the balloon: the guest has %d", *req.Target, m.memory)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"sync"
 
+	"github.com/arcboxlabs/arcbox-go/hv/board"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/console"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
@@ -91,7 +94,7 @@ func (m *machine) attach(_ context.Context, req *vmapi.AttachReq) (*vmapi.Attach
 	m.streams.busy.Go(func() { m.streams.show(ours, r) })
 	m.streams.busy.Go(func() {
 		defer r.Close() // whoever will not type any more has left
-		typeIn(ours, m.typist(port))
+		typeIn(ours, m.typist(req.Console, port))
 	})
 	return resp, nil
 }
@@ -103,14 +106,34 @@ func (s *streams) show(c *net.UnixConn, r *console.Reader) {
 	io.Copy(c, r)
 }
 
-// typist gives keys to a console. What a deterministic machine's takes is not counted.
-func (m *machine) typist(port *console.Port) func([]byte) error {
+// typist gives keys to a console: at once, or when a deterministic machine counts them.
+func (m *machine) typist(name vmapi.Console, port *console.Port) func([]byte) error {
 	return func(keys []byte) error {
 		if m.repeats {
-			return nil
+			return m.board.Input(typedOn(name, port, 0).Name, keys)
 		}
 		_, err := port.Write(keys)
 		return err
+	}
+}
+
+// typedOn and sizeOf are what a deterministic machine takes from outside for a console,
+// which is of device.
+func typedOn(name vmapi.Console, port *console.Port, device int) board.Outside {
+	return board.Outside{
+		Name: string(cmp.Or(name, vmapi.HVC0)), Device: device, Room: port.Room,
+		Give: func(b []byte) { port.Write(b) }, // no more than there is room for
+	}
+}
+
+func sizeOf(name vmapi.Console, port *console.Port, device int) board.Outside {
+	return board.Outside{
+		Name: string(cmp.Or(name, vmapi.HVC0)) + "-size", Device: device,
+		Give: func(b []byte) {
+			if len(b) == 4 {
+				port.Resize(binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:]))
+			}
+		},
 	}
 }
 
@@ -120,6 +143,19 @@ func (m *machine) resize(_ context.Context, req *vmapi.ResizeReq) (*vmapi.Resize
 	if err != nil {
 		return nil, err
 	}
+	if m.repeats {
+		size := binary.LittleEndian.AppendUint16(nil, req.Cols)
+		size = binary.LittleEndian.AppendUint16(size, req.Rows)
+		return &vmapi.ResizeResp{}, m.board.Input(sizeOf(req.Console, port, 0).Name, size)
+	}
 	port.Resize(req.Cols, req.Rows)
 	return &vmapi.ResizeResp{}, nil
+}
+
+// uncounted refuses what a deterministic machine could not repeat.
+func (m *machine) uncounted(what string) error {
+	if !m.repeats {
+		return nil
+	}
+	return ipc.Errorf(ipc.WrongState, "cannot %s: the machine is deterministic, and its log does not have this", what)
 }

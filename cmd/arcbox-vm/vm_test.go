@@ -356,6 +356,7 @@ func TestConfigureRefuses(t *testing.T) {
 		{"little memory", ipc.BadRequest, func(_ *testing.T, req *vmapi.ConfigureReq) { req.Memory = 1 << 20 }},
 		{"all the memory there is", ipc.BadRequest, func(_ *testing.T, req *vmapi.ConfigureReq) { req.Memory = 1<<64 - 1<<20 }},
 		{"the host's own CID", ipc.BadRequest, func(_ *testing.T, req *vmapi.ConfigureReq) { req.CID = 2 }},
+		{"vsock of a deterministic machine", ipc.BadRequest, func(_ *testing.T, req *vmapi.ConfigureReq) { req.Deterministic = &vmapi.Deterministic{} }},
 		{"ports without vsock", ipc.BadRequest, func(_ *testing.T, req *vmapi.ConfigureReq) { req.CID, req.Listen = 0, []uint32{1} }},
 		{"too many ports", ipc.BadRequest, func(_ *testing.T, req *vmapi.ConfigureReq) {
 			for i := range uint32(vmapi.MaxPorts + 1) {

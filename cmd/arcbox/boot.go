@@ -87,8 +87,8 @@ Exit status: 0 the guest powered off, 3 it reset, 4 it panicked or crashed,
 	fl.BoolVar(&f.json, "json", false, "print a summary as JSON on standard error at the end")
 	fl.StringVar(&f.seed, "deterministic", "", "make a run that the same `SEED` repeats: console, instructions, memory")
 	fl.Lookup("deterministic").NoOptDefVal = "1"
-	fl.StringVar(&f.record, "record", "", "log what is typed on a deterministic guest's ttyAMA0 to `FILE`")
-	fl.StringVar(&f.replay, "replay", "", "type what the log `FILE` has, when it was typed")
+	fl.StringVar(&f.record, "record", "", "log what a deterministic guest gets from outside (what is typed, the terminal's size) to `FILE`")
+	fl.StringVar(&f.replay, "replay", "", "give the guest what the log `FILE` has, when it was given")
 	fl.StringSliceVar(&f.faults, "fault", nil, "let a deterministic guest meet `FAULT`s: disk-error=N, delay-irq=N, ...; TAB or a wrong one lists them")
 	f.debug.add(fl)
 	fl.BoolVar(&f.digest, "memory-digest", false, "add memory_sha256 of guest RAM to the summary")

@@ -291,17 +291,34 @@ func (b *Board) FDT() []byte { return b.blob }
 // more to read than fits. Errors: ErrEnded when the machine has ended. One
 // goroutine at a time may type.
 func (b *Board) UARTInput(p []byte) error {
-	take := b.uart.input
 	if b.driver != nil {
-		take = b.driver.inputs.add
+		return b.Input(uartInput, p)
 	}
+	return b.feed(p, b.uart.input, b.uart.room)
+}
+
+// Input is what comes from outside to an Outside of a deterministic machine. It
+// waits as UARTInput does, and one goroutine at a time may give input of a name.
+func (b *Board) Input(name string, p []byte) error {
+	if b.driver == nil {
+		return errors.New("cannot give input by name: the machine is not deterministic")
+	}
+	s := b.driver.inputs.source(name)
+	if s == nil {
+		return fmt.Errorf("cannot give input to %q: the machine has none of that name", name)
+	}
+	return b.feed(p, func(p []byte) int { return b.driver.inputs.add(s, p) }, s.room)
+}
+
+// feed gives p, waiting for room.
+func (b *Board) feed(p []byte, take func([]byte) int, room <-chan struct{}) error {
 	for {
 		p = p[take(p):]
 		if len(p) == 0 {
 			return nil
 		}
 		select {
-		case <-b.uart.room:
+		case <-room:
 		case <-b.stopped:
 			return ErrEnded
 		}

@@ -19,9 +19,9 @@ import (
 //
 // One goroutine runs all vCPUs in turns of a seeded length. Time is counted in
 // instructions and skips ahead while all wait. After a notification of a virtio
-// device nothing runs until that device is at rest. What comes from outside, which
-// is UARTInput alone, is given at a counted instruction that the log keeps;
-// devices that take input from elsewhere are reproducible without any.
+// device nothing runs until that device is at rest. What comes from outside, by UARTInput
+// and Input, is given at a counted instruction that the log keeps; devices that take input
+// otherwise are reproducible without any.
 type Deterministic struct {
 	Seed uint64 // of the turns, and of Config.Seed where that is nil
 	// Quantum is the longest turn in instructions; 0 means 20000.
@@ -30,6 +30,7 @@ type Deterministic struct {
 	PSPerInstruction uint64
 	Record           io.Writer // takes the log of inputs; nil for none
 	Replay           io.Reader // gives it; nil for none
+	Outside          []Outside // what Input may be given to
 	Faults           Faults
 }
 
@@ -78,12 +79,17 @@ func newDriver(b *Board, cfg Deterministic) (*driver, error) {
 		rng:    rand.New(rand.NewPCG(cfg.Seed, 0)),
 		inputs: &inputs{record: cfg.Record, wake: func() { b.cpus[0].wake() }},
 	}
+	uart := Outside{Name: uartInput, Device: -1, Give: func(p []byte) { b.uart.input(p) }, Room: func() int { return b.uart.free() }}
+	for _, o := range append([]Outside{uart}, cfg.Outside...) {
+		if !outsideName.MatchString(o.Name) || d.inputs.source(o.Name) != nil || o.Device >= len(b.cfg.Devices) {
+			return nil, fmt.Errorf("cannot take input for %q: its name is bad or there twice, or it is of no device", o.Name)
+		}
+		d.inputs.sources = append(d.inputs.sources, newSource(o))
+	}
 	if cfg.Replay != nil {
-		list, err := parseReplay(cfg.Replay)
-		if err != nil {
+		if err := d.inputs.load(cfg.Replay); err != nil {
 			return nil, err
 		}
-		d.inputs.replay, d.inputs.logged = true, list
 	}
 	d.inputs.write(replayHeader + "\n")
 	return d, nil
@@ -179,8 +185,17 @@ func (d *driver) attend() {
 
 // deliver gives the guest what is due now: input, timers.
 func (d *driver) deliver() error {
-	if in := d.inputs.take(d.instructions(), d.cpus[0].Now(), d.b.uart.free()); in != nil {
-		d.b.uart.input(in)
+	for _, in := range d.inputs.take(d.instructions(), d.cpus[0].Now()) {
+		s := d.inputs.source(in.to)
+		if s.Device >= 0 {
+			d.b.virtio[s.Device].Refresh()
+		}
+		s.Give(in.bytes)
+		if s.Device >= 0 {
+			if err := d.await(s.Name, d.b.virtio[s.Device]); err != nil {
+				return err
+			}
+		}
 	}
 	for _, c := range d.b.cpus {
 		if !c.on {
@@ -371,11 +386,16 @@ func (d *driver) settle(e *hv.Exit) error {
 	if !ok {
 		return nil
 	}
+	return d.await(s.name, t)
+}
+
+// await lets a device come to rest.
+func (d *driver) await(name string, t *mmio.Transport) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleLimit)
 	defer cancel()
 	for n := 0; !t.AtRest() && !d.b.stopping.Load(); n++ {
 		if ctx.Err() != nil {
-			return fmt.Errorf("device %s is not at rest %s after a notification", s.name, settleLimit)
+			return fmt.Errorf("device %s is not at rest %s after a notification or an input", name, settleLimit)
 		}
 		if n < settleSpins {
 			runtime.Gosched()

@@ -8,35 +8,56 @@ import (
 	"time"
 )
 
+// take is what inputs gives to the first of its sources, as text.
+func take(i *inputs, at, ns uint64) (text string) {
+	for _, in := range i.take(at, ns) {
+		text += string(in.bytes)
+	}
+	return text
+}
+
 func TestReplayRoundTrip(t *testing.T) {
 	var log bytes.Buffer
-	i := &inputs{record: &log, wake: func() {}}
+	room := 100
+	keys := newSource(Outside{Name: "keys", Room: func() int { return room }})
+	size := newSource(Outside{Name: "size"})
+	i := &inputs{record: &log, wake: func() {}, sources: []*source{keys, size}}
 	i.write(replayHeader + "\n")
-	i.add([]byte("ls"))
-	i.add([]byte("\n"))
-	if got := i.take(100, 7, 100); string(got) != "ls\n" {
+	i.add(keys, []byte("ls"))
+	i.add(keys, []byte("\n"))
+	i.add(size, []byte("80x24"))
+	i.add(size, []byte("90x30"))
+	if got := take(i, 100, 7); got != "ls\n90x30" {
 		t.Errorf("the guest gets %q", got)
 	}
-	if got := i.take(101, 8, 100); got != nil {
+	if got := take(i, 101, 8); got != "" {
 		t.Errorf("the guest gets %q twice", got)
 	}
-	i.add([]byte("pwd\nmore"))
-	if got := i.take(101, 9, 4); string(got) != "pwd\n" {
+	i.add(keys, []byte("pwd\nmore"))
+	room = 4
+	if got := take(i, 101, 9); got != "pwd\n" {
 		t.Errorf("the guest gets %q where 4 bytes fit", got)
 	}
-	list, err := parseReplay(&log)
-	if err != nil {
+	r := &inputs{wake: func() {}, sources: []*source{keys, size}}
+	keys.waiting = nil
+	if err := r.load(&log); err != nil {
 		t.Fatal(err)
 	}
-	r := &inputs{replay: true, logged: list, wake: func() {}}
-	r.add([]byte("ignored"))
+	r.add(keys, []byte("ignored"))
 	for _, tt := range []struct {
 		at, ns uint64
 		want   string
-	}{{99, 7, ""}, {100, 6, ""}, {100, 7, "ls\n"}, {101, 8, ""}, {102, 9, "pwd\n"}, {500, 500, ""}} {
-		if got := r.take(tt.at, tt.ns, 100); string(got) != tt.want {
+	}{{99, 7, ""}, {100, 6, ""}, {100, 7, "ls\n90x30"}, {101, 8, ""}, {102, 9, "pwd\n"}, {500, 500, ""}} {
+		if got := take(r, tt.at, tt.ns); got != tt.want {
 			t.Errorf("at %d and %d ns the replay gives %q, want %q", tt.at, tt.ns, got, tt.want)
 		}
+	}
+}
+
+func TestAReplayIsOfThisMachine(t *testing.T) {
+	i := &inputs{sources: []*source{newSource(Outside{Name: "keys"})}}
+	if err := i.load(strings.NewReader(replayHeader + "\n5 5 hvc7 ab\n")); err == nil || !strings.Contains(err.Error(), "hvc7") {
+		t.Errorf("a log with input for what is not there: %v", err)
 	}
 }
 
@@ -44,14 +65,15 @@ func TestReplayRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"nothing":            "",
 		"another file":       "#!/bin/sh\n",
-		"no bytes":           replayHeader + "\n5 5\n",
-		"odd hexadecimal":    replayHeader + "\n5 5 abc\n",
-		"a negative count":   replayHeader + "\n-5 5 ab\n",
-		"counts go back":     replayHeader + "\n5 5 ab\n4 6 ab\n",
-		"time goes back":     replayHeader + "\n5 5 ab\n6 4 ab\n",
-		"an overlong line":   replayHeader + "\n5 5 " + strings.Repeat("ab", maxReplayLine) + "\n",
-		"a fourth field":     replayHeader + "\n5 5 ab cd\n",
-		"an overflown count": replayHeader + "\n99999999999999999999 5 ab\n",
+		"no bytes":           replayHeader + "\n5 5 k\n",
+		"odd hexadecimal":    replayHeader + "\n5 5 k abc\n",
+		"a negative count":   replayHeader + "\n-5 5 k ab\n",
+		"counts go back":     replayHeader + "\n5 5 k ab\n4 6 k ab\n",
+		"time goes back":     replayHeader + "\n5 5 k ab\n6 4 k ab\n",
+		"an overlong line":   replayHeader + "\n5 5 k " + strings.Repeat("ab", maxReplayLine) + "\n",
+		"a fifth field":      replayHeader + "\n5 5 k ab cd\n",
+		"no receiver":        replayHeader + "\n5 5  ab\n",
+		"an overflown count": replayHeader + "\n99999999999999999999 5 k ab\n",
 	} {
 		if list, err := parseReplay(strings.NewReader(text)); err == nil {
 			t.Errorf("%s: parsed as %v", name, list)
@@ -61,9 +83,10 @@ func TestReplayRefuses(t *testing.T) {
 
 func TestRecordFailureIsKept(t *testing.T) {
 	broken := errors.New("disk full")
-	i := &inputs{record: writerFunc(func([]byte) (int, error) { return 0, broken }), wake: func() {}}
-	i.add([]byte("x"))
-	i.take(1, 1, 100)
+	keys := newSource(Outside{Name: "keys"})
+	i := &inputs{record: writerFunc(func([]byte) (int, error) { return 0, broken }), wake: func() {}, sources: []*source{keys}}
+	i.add(keys, []byte("x"))
+	i.take(1, 1)
 	if !errors.Is(i.failed(), broken) {
 		t.Errorf("failed says %v", i.failed())
 	}
@@ -75,7 +98,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // FuzzReplay: what parses writes the same log again.
 func FuzzReplay(f *testing.F) {
-	f.Add(replayHeader + "\n5 5 ab\n6 7 cdef\n")
+	f.Add(replayHeader + "\n5 5 k ab\n6 7 hvc0-size cdef\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		list, err := parseReplay(strings.NewReader(text))
 		if err != nil {

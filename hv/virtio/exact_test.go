@@ -52,4 +52,8 @@ func TestExact(t *testing.T) {
 			t.Errorf("used element %d is chain %d with %d bytes, want %d with %d", i, id, n, i, want)
 		}
 	}
+	q.Refresh()
+	if c, err := q.Take(); c == nil || err != nil {
+		t.Errorf("took %v, %v after a Refresh, want the third", c, err)
+	}
 }

@@ -57,7 +57,7 @@ type Queue struct {
 	quiet      bool   // the driver was told that it need not notify
 
 	exact   bool          // see Exact
-	offered atomic.Uint32 // with exact: the driver's index at its last notification
+	offered atomic.Uint32 // with exact: the driver's index at the last Refresh
 
 	asked   atomic.Uint64 // notifications so far
 	served  atomic.Uint64 // value of asked when the ring was last found empty
@@ -111,10 +111,19 @@ func AbsentQueue(index int, features uint64, space *mem.Space) *Queue {
 
 // Exact makes what driver and device see of each other independent of how fast
 // the device's goroutines run, for machines whose runs are to be reproducible:
-// the device sees what was there at the driver's last notification, and chains
+// the device sees what was there at the last Refresh or notification, and chains
 // are given back in the order in which they were taken. It is for transports,
 // before anybody takes.
 func (q *Queue) Exact() { q.exact = true }
+
+// Refresh lets the device of an Exact queue see what the driver has offered by now. It
+// is for transports, whenever the device is given something to do: what another
+// queue brings may need this one's buffers, of which the driver had no reason to tell.
+func (q *Queue) Refresh() {
+	if q.exact && q.size != 0 {
+		q.offered.Store(uint32(mem.Load16(q.avail, ringIdx)))
+	}
+}
 
 // Index is the queue's number, and Size how many descriptors it has: 0 when the
 // driver left it out.
@@ -136,9 +145,7 @@ type Memory interface {
 
 // Notify is the driver's doorbell. It never blocks: vCPU threads call it.
 func (q *Queue) Notify() {
-	if q.exact && q.size != 0 {
-		q.offered.Store(uint32(mem.Load16(q.avail, ringIdx)))
-	}
+	q.Refresh()
 	q.asked.Add(1)
 	q.Wake()
 }

@@ -66,6 +66,13 @@ type Device interface {
 	Serve(ctx context.Context, qs []*Queue) error
 }
 
+// A Settler is a Device that takes input from elsewhere than its queues. Settled says
+// that the guest has all of it for which it has asked and made room, so that a
+// machine whose runs are to be reproducible may go on.
+type Settler interface {
+	Settled() bool
+}
+
 // Info is what a device is.
 type Info struct {
 	ID       uint32   // type, one of ID*

@@ -171,12 +171,13 @@ const (
 	DefaultGrace  = 25 * time.Second
 )
 
-// Deterministic is what repeats a run, beside an equal ConfigureReq. Only ttyAMA0
-// can be typed on then.
+// Deterministic is what repeats a run, beside an equal ConfigureReq. What is typed on
+// any console, and the size of a virtio console's terminal, are given to the guest at counted instructions,
+// and logged. There is no vsock then, and neither balloon nor disks change their size.
 type Deterministic struct {
 	Seed   uint64  `json:"seed"`             // of the guest's randomness and of the turns of its vCPUs
-	Record ipc.FD  `json:"record,omitempty"` // an empty file, to log what is typed; 0 for none
-	Replay ipc.FD  `json:"replay,omitempty"` // such a log, which types instead; 0 for none
+	Record ipc.FD  `json:"record,omitempty"` // an empty file, to log what comes from outside; 0 for none
+	Replay ipc.FD  `json:"replay,omitempty"` // such a log, which is given instead; 0 for none
 	Faults *Faults `json:"faults,omitempty"` // nil for none
 }
 

@@ -232,15 +232,23 @@ func TestDeterministicBootsAreTheSame(t *testing.T) {
 }
 
 func TestRecordedTypingReplays(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "log")
-	flags := []string{"--deterministic", "--memory", "128MiB", "--json", "--memory-digest"}
-	echo := func(more ...string) *exec.Cmd {
-		return start(t, kit.AFlavour(t, kit.Any), "echo", append(flags, more...)...)
-	}
-	typed, first := repeat(t, typing(t, echo("--record", log), "typed once\nbye\n"))
-	text, second := repeat(t, echo("--replay", log))
-	if text != typed || first != second || !strings.Contains(text, `heard "typed once"`) {
-		t.Errorf("%+v, replayed %+v; console equal: %v\n%s", first, second, text == typed, tail(text))
+	for _, console := range []string{"ttyAMA0", "hvc0"} {
+		t.Run(console, func(t *testing.T) {
+			log := filepath.Join(t.TempDir(), "log")
+			echo := func(more ...string) *exec.Cmd {
+				cmd := start(t, kit.AFlavour(t, kit.Any), "echo",
+					append([]string{"--deterministic", "--memory", "128MiB", "--json", "--memory-digest", "--console", console}, more...)...)
+				for i, arg := range cmd.Args {
+					cmd.Args[i] = strings.Replace(arg, "console=ttyAMA0", "console="+console, 1)
+				}
+				return cmd
+			}
+			typed, first := repeat(t, typing(t, echo("--record", log), "typed once\nbye\n"))
+			text, second := repeat(t, echo("--replay", log))
+			if text != typed || first != second || !strings.Contains(text, `heard "typed once"`) {
+				t.Errorf("%+v, replayed %+v; console equal: %v\n%s", first, second, text == typed, tail(text))
+			}
+		})
 	}
 }
 

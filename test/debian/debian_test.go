@@ -6,12 +6,10 @@ package debian_test
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -239,9 +237,9 @@ echo == end`,
 			t.Errorf("%s: %s", lines[i], lines[i+1])
 		}
 	}
-	t.Logf("%d implementations are tested: %v", len(tested), slices.Sorted(maps.Keys(tested)))
+	t.Logf("%d implementations are tested", len(tested))
 	for _, name := range []string{"aes-ce", "ecb-aes-ce", "xts-aes-ce", "cbc-aes-neonbs", "gcm-aes-ce", "ccm-aes-ce", "sha1-ce", "sha256-ce", "sha512-ce",
-		"sha3-256-ce", "crct10dif-arm64-ce", "chacha20-neon", "poly1305-neon", "nhpoly1305-neon", "polyval-ce"} {
+		"crct10dif-arm64-ce", "chacha20-neon", "poly1305-neon", "nhpoly1305-neon", "polyval-ce"} {
 		if !tested[name] {
 			t.Errorf("%s is not there or not tested", name)
 		}

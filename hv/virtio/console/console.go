@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 )
@@ -47,6 +48,9 @@ type Device struct {
 	ports  []*Port
 	config *virtio.Config
 	resize chan struct{} // has a token when a port's size is to be told
+
+	multi       atomic.Bool   // Serve works on all ports
+	sizes, told atomic.Uint64 // calls of Resize, and how many of them control has seen
 }
 
 // New makes a console with a port for each of opts, 1 to MaxPorts. With one port it is
@@ -75,6 +79,19 @@ func (d *Device) Close() {
 	}
 }
 
+// Settled implements virtio.Settler.
+func (d *Device) Settled() bool {
+	if !d.multi.Load() {
+		return d.ports[0].settled()
+	}
+	for _, p := range d.ports {
+		if !p.settled() {
+			return false
+		}
+	}
+	return d.told.Load() == d.sizes.Load()
+}
+
 // Info implements virtio.Device.
 func (d *Device) Info() virtio.Info {
 	f, n := featSize, 2
@@ -100,6 +117,7 @@ func queues(qs []*virtio.Queue, i int) (in, out *virtio.Queue) {
 func (d *Device) Serve(ctx context.Context, qs []*virtio.Queue) error {
 	var parts []func(context.Context) error
 	multiport := qs[0].Has(featMultiport)
+	d.multi.Store(multiport)
 	if multiport {
 		c := &control{Device: d, in: qs[controlIn], out: qs[controlOut], ready: make([]bool, len(d.ports))}
 		parts = append(parts, c.serve)

@@ -34,9 +34,11 @@ type control struct {
 
 func (c *control) serve(ctx context.Context) error {
 	for {
+		n := c.sizes.Load()
 		if err := c.turn(); err != nil {
 			return err
 		}
+		c.told.Store(n)
 		select {
 		case <-c.out.Kicked():
 		case <-c.in.Kicked():

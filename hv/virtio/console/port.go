@@ -30,6 +30,7 @@ type Port struct {
 	ring    []byte    // RingSize bytes, from the first write on
 	end     uint64    // bytes written since the port was made; the last is at ring[(end-1)%RingSize]
 	input   []byte    // what the guest has not taken yet
+	unfed   bool      // input or shut changed and feed has not looked yet
 	readers map[*Reader]struct{}
 	closed  bool
 	shut    bool // the driver has not opened the port yet and would discard input
@@ -58,11 +59,26 @@ func (p *Port) Write(b []byte) (n int, err error) {
 		}
 		k := min(len(b), inputSize-len(p.input))
 		p.input = append(p.input, b[:k]...)
+		p.unfed = true
 		b = b[k:]
 		n += k
 		poke(p.typed)
 	}
 	return n, nil
+}
+
+// Room is how many bytes Write takes now without waiting.
+func (p *Port) Room() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return inputSize - len(p.input)
+}
+
+// settled says that feed has done what can be done with the input.
+func (p *Port) settled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.unfed
 }
 
 // Resize tells the guest how large the terminal behind the port is, in characters.
@@ -74,6 +90,7 @@ func (p *Port) Resize(cols, rows uint16) {
 		b := binary.LittleEndian.AppendUint16(nil, cols)
 		p.dev.config.Set(0, binary.LittleEndian.AppendUint16(b, rows))
 	}
+	p.dev.sizes.Add(1)
 	poke(p.dev.resize)
 }
 
@@ -87,7 +104,7 @@ func poke(c chan struct{}) {
 // open lets input through, or holds it back.
 func (p *Port) open(yes bool) {
 	p.mu.Lock()
-	p.shut = !yes
+	p.shut, p.unfed = !yes, true
 	p.mu.Unlock()
 	poke(p.typed)
 }
@@ -124,6 +141,7 @@ func (p *Port) feed(ctx context.Context, q *virtio.Queue) error {
 func (p *Port) give(q *virtio.Queue) (more bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.unfed = false
 	for len(p.input) > 0 && !p.shut {
 		c, err := q.Take()
 		if c == nil || err != nil {

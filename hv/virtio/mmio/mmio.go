@@ -77,6 +77,16 @@ func (t *Transport) Exact() { t.exact = true }
 // DeviceID is the virtio device type behind the window.
 func (t *Transport) DeviceID() uint32 { return t.info.ID }
 
+// Refresh lets an Exact device see what the driver has offered by now. It comes before
+// the device is given something from outside, while no vCPU runs.
+func (t *Transport) Refresh() {
+	if r := t.run.Load(); r != nil && t.exact {
+		for _, q := range r.queues {
+			q.Refresh()
+		}
+	}
+}
+
 // OnFailure has f called whenever the device asks for a reset, with why, on the device's
 // goroutine. It comes before the guest runs.
 func (t *Transport) OnFailure(f func(err error)) { t.failed = f }
@@ -93,10 +103,17 @@ func (t *Transport) Err() error {
 }
 
 // AtRest says that no queue has anything notified and unserved, or taken and
-// unfinished.
+// unfinished, and that a device which is a Settler has settled.
 func (t *Transport) AtRest() bool {
 	r := t.run.Load()
-	return r == nil || r.atRest()
+	if r == nil || r.over.Load() {
+		return true
+	}
+	// In this order: what settles may finish chains, and raises the interrupt before.
+	if s, ok := t.dev.(virtio.Settler); ok && !s.Settled() {
+		return false
+	}
+	return r.atRest()
 }
 
 // Close stops the device and waits for it. The line is low afterwards, the
@@ -182,6 +199,7 @@ func (t *Transport) Write(off uint64, size int, v uint64) {
 // notify is the doorbell. It takes no lock: a vCPU waits for nothing here.
 func (t *Transport) notify(queue uint32) {
 	t.pokes.Add(1)
+	t.Refresh()
 	if r := t.run.Load(); r != nil && queue < uint32(len(r.queues)) {
 		r.queues[queue].Notify()
 	}
@@ -360,9 +378,6 @@ func (r *run) stop() {
 }
 
 func (r *run) atRest() bool {
-	if r.over.Load() {
-		return true
-	}
 	for _, q := range r.queues {
 		if !q.AtRest() {
 			return false

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,9 +47,17 @@ func LoadModule(path string) error {
 }
 
 // OpenConsole makes /dev/console standard input, output and error again: what the kernel
-// chooses behind it changes when the module of a console is loaded.
+// chooses behind it changes when the module of a console is loaded. The ports of a virtio
+// console come a moment after their module.
 func OpenConsole() error {
 	fd, err := unix.Open("/dev/console", unix.O_RDWR|unix.O_NOCTTY, 0)
+	for range 500 {
+		if err != unix.ENODEV && err != unix.ENXIO {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+		fd, err = unix.Open("/dev/console", unix.O_RDWR|unix.O_NOCTTY, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot open the console: %w", err)
 	}
