@@ -25,13 +25,19 @@ const agentArg = "agent"
 // agentScore keeps the kernel from killing the agent when memory runs out. What it starts is not kept.
 const agentScore = "-900"
 
+// serviceDirs are where services are defined: in the root, and by whoever wants one until the next boot.
+var serviceDirs = []string{"/etc/arcbox/services", "/run/arcbox/services"}
+
+// serviceRun has what the agent leaves to the next one about services.
+const serviceRun = "/run/arcbox/agent"
+
 // runAgent is the agent's process: it serves the host from when PID 1 says that the guest is ready
 // until SIGTERM.
 func runAgent() error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	os.WriteFile("/proc/self/oom_score_adj", []byte(agentScore), 0)
-	p := &agentProcess{started: make(chan struct{})}
+	p := &agentProcess{started: make(chan struct{}), log: agent.NewLog(console{})}
 	mux := ipc.NewMux()
 	ipc.Handle(mux, initapi.Begin, p.begin)
 	ipc.Handle(mux, guestapi.Ping, p.ping)
@@ -49,8 +55,14 @@ func runAgent() error {
 	return nil
 }
 
+// console is where the log goes. A write that would have to wait does not happen.
+type console struct{}
+
+func (console) Write(p []byte) (int, error) { return unix.Write(2, p) }
+
 // An agentProcess is the agent with its connections.
 type agentProcess struct {
+	log       *agent.Log
 	init      *ipc.Conn
 	started   chan struct{} // closed once the rest holds
 	agent     *agent.Agent
@@ -62,7 +74,7 @@ type agentProcess struct {
 func (p *agentProcess) begin(ctx context.Context, req *initapi.BeginReq) (*initapi.BeginResp, error) {
 	p.init = ipc.ConnOf(ctx)
 	p.agent = agent.New(agent.Options{
-		Log: say, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, End: p.end,
+		Log: p.log, Services: serviceDirs, Run: serviceRun, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, Data: dataDir, End: p.end,
 	})
 	l, err := agent.Listen()
 	if err != nil {
@@ -70,17 +82,17 @@ func (p *agentProcess) begin(ctx context.Context, req *initapi.BeginReq) (*inita
 	}
 	p.server = &ipc.Server{
 		Mux: p.agent.Routes(), Allow: func(ipc.Peer) (ipc.Access, error) { return ipc.Admin, nil },
-		TurnedAway: func(_ ipc.Peer, err error) { say("%v", err) },
+		TurnedAway: func(_ ipc.Peer, err error) { p.log.Printf("%v", err) },
 	}
 	go func() {
 		if err := p.server.Serve(l); err != nil {
-			say("%v", err)
+			p.log.Printf("%v", err)
 		}
 	}()
 	if p.announced, err = agent.Announce(); err != nil {
-		say("%v", err)
+		p.log.Printf("%v", err)
 	}
-	say("listening, process %d", os.Getpid())
+	p.log.Printf("listening, process %d", os.Getpid())
 	close(p.started)
 	return &initapi.BeginResp{}, nil
 }
@@ -109,6 +121,7 @@ func (p *agentProcess) close() {
 	default:
 		return
 	}
+	p.agent.Leave()
 	p.server.Shutdown(context.Background())
 	if p.announced != nil {
 		p.announced.Close()

@@ -117,18 +117,18 @@ func (s *supervisor) start(theirs *os.File) (reap.Child, error) {
 		return reap.Child{}, err
 	}
 	defer null.Close()
-	log, err := os.OpenFile("/dev/hvc1", os.O_WRONLY|syscall.O_NOCTTY, 0)
+	log, err := unix.Open("/dev/hvc1", unix.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		log = os.Stderr // a machine with one console
+		log = 2 // a machine with one console
 	} else {
-		defer log.Close()
+		defer unix.Close(log)
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return reap.Child{}, err
 	}
 	attr := attributes(nil)
-	attr.Files = []uintptr{null.Fd(), log.Fd(), log.Fd(), theirs.Fd()} // the last is initapi.ConnFD
+	attr.Files = []uintptr{null.Fd(), uintptr(log), uintptr(log), theirs.Fd()} // the last is initapi.ConnFD
 	return s.r.Start([]string{self, agentArg}, attr)
 }
 

@@ -281,8 +281,9 @@ type (
 
 // Copied is how much.
 type Copied struct {
-	Files int64 `json:"files"`
-	Bytes int64 `json:"bytes"`
+	Files   int64 `json:"files"`
+	Bytes   int64 `json:"bytes"`
+	Skipped int64 `json:"skipped,omitempty"` // sockets, pipes and devices, which mean nothing elsewhere
 }
 
 // ShutdownReq says how.

@@ -19,9 +19,12 @@ import (
 
 // Options are what an agent is told at its start.
 type Options struct {
-	Log      func(format string, args ...any) // a line of the agent's log; must not block
-	Init     time.Duration                    // when PID 1 began, since the kernel's start
-	Problems []string                         // what went wrong on the way up
+	Log      *Log
+	Init     time.Duration // when PID 1 began, since the kernel's start
+	Problems []string      // what went wrong on the way up
+	Data     string        // where the data disk is mounted
+	Services []string      // directories of definitions
+	Run      string        // a directory for what must outlive the agent
 	// End has the guest shut down, and returns when that has begun.
 	End func(context.Context, *guestapi.ShutdownReq) error
 	// Step sets the system's clock to what it is off by less; nil is clock.Step.
@@ -31,12 +34,14 @@ type Options struct {
 // An Agent serves any number of connections. It ends with Close.
 type Agent struct {
 	Options
-	ctx     context.Context // ends with the agent
-	cancel  context.CancelFunc
-	ready   time.Duration // when it was made, since the kernel's start
-	execs   execs
-	starter *starter
-	busy    sync.WaitGroup
+	ctx      context.Context // ends with the agent
+	cancel   context.CancelFunc
+	ready    time.Duration // when it was made, since the kernel's start
+	execs    execs
+	watchers watchers
+	services services
+	starter  *starter
+	busy     sync.WaitGroup
 }
 
 // New makes an agent.
@@ -45,14 +50,21 @@ func New(o Options) *Agent {
 		o.Step = clock.Step
 	}
 	a := &Agent{Options: o, ready: clock.Uptime(), starter: newStarter()}
+	a.execs.changed = a.watchers.wake
 	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.services = services{dirs: o.Services, run: o.Run, starter: a.starter, ctx: a.ctx}
+	a.services.begin(&a.busy, o.Log)
 	return a
 }
 
-// Close ends what does not belong to a call. Calls must have ended before.
+// Leave ends calls that would go on for ever, and starts nothing any more.
+func (a *Agent) Leave() { a.cancel() }
+
+// Close ends what does not belong to a call; calls must have ended before. Services go on.
 func (a *Agent) Close() {
 	a.cancel()
 	a.busy.Wait()
+	a.services.close()
 	a.starter.close()
 }
 
@@ -61,17 +73,26 @@ func (a *Agent) Routes() *ipc.Mux {
 	mux := ipc.NewMux()
 	ipc.Handle(mux, guestapi.Hello, a.hello)
 	ipc.Handle(mux, guestapi.Ping, a.Ping)
+	ipc.Handle(mux, guestapi.Info, a.info)
+	ipc.Handle(mux, guestapi.Watch, a.watch)
 	ipc.Handle(mux, guestapi.Exec, a.exec)
 	ipc.Handle(mux, guestapi.Resize, a.resize)
 	ipc.Handle(mux, guestapi.Signal, a.signal)
+	ipc.Handle(mux, guestapi.CopyIn, a.copyIn)
+	ipc.Handle(mux, guestapi.CopyOut, a.copyOut)
 	ipc.Handle(mux, guestapi.Shutdown, a.shutdown)
+	ipc.Handle(mux, guestapi.Trim, a.trim)
+	ipc.Handle(mux, guestapi.Services, a.listServices)
+	ipc.Handle(mux, guestapi.StartService, a.startService)
+	ipc.Handle(mux, guestapi.StopService, a.stopService)
+	ipc.Handle(mux, guestapi.Logs, a.logs)
 	return mux
 }
 
 // hello serves guestapi.Hello.
 func (a *Agent) hello(_ context.Context, req *guestapi.HelloReq) (*guestapi.HelloResp, error) {
 	if req.Version != guestapi.Version {
-		a.Log("a host of version %d (%.64q) is here; this is version %d", req.Version, req.Build, guestapi.Version)
+		a.Log.Printf("a host of version %d (%.64q) is here; this is version %d", req.Version, req.Build, guestapi.Version)
 	}
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -94,7 +115,7 @@ func (a *Agent) Ping(_ context.Context, req *guestapi.PingReq) (*guestapi.PingRe
 				return nil, err
 			}
 			resp.Stepped = true
-			a.Log("the clock was %v off and was set", off.Round(time.Millisecond))
+			a.Log.Printf("the clock was %v off and was set", off.Round(time.Millisecond))
 		}
 	}
 	resp.Time = time.Now().UnixNano()
@@ -106,6 +127,6 @@ func (a *Agent) shutdown(ctx context.Context, req *guestapi.ShutdownReq) (*guest
 	if req.GraceMS < 0 {
 		return nil, ipc.Errorf(ipc.BadRequest, "cannot shut down with a grace of %d ms", req.GraceMS)
 	}
-	a.Log("the host asks for the end (restart: %v)", req.Restart)
+	a.Log.Printf("the host asks for the end (restart: %v)", req.Restart)
 	return &guestapi.ShutdownResp{}, a.End(ctx, req)
 }

@@ -17,7 +17,7 @@ import (
 
 // execs are the programs that callers have under way.
 type execs struct {
-	changed func(n int) // called with mu held, when the number has become 0 or ceased to be; may be nil
+	changed func() // called when the number has become 0 or ceased to be
 
 	mu    sync.Mutex // guards what follows
 	n     int
@@ -32,13 +32,21 @@ type execKey struct {
 
 // enter counts a program in.
 func (s *execs) enter(key execKey, x *execution) error {
+	first, err := s.add(key, x)
+	if first {
+		s.changed()
+	}
+	return err
+}
+
+func (s *execs) add(key execKey, x *execution) (first bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.n >= guestapi.MaxExecs:
-		return ipc.Errorf(ipc.Busy, "cannot run more than %d programs at once", s.n)
+		return false, ipc.Errorf(ipc.Busy, "cannot run more than %d programs at once", s.n)
 	case key.id != "" && s.named[key] != nil:
-		return ipc.Errorf(ipc.BadRequest, "cannot run a second program with the id %.64q", key.id)
+		return false, ipc.Errorf(ipc.BadRequest, "cannot run a second program with the id %.64q", key.id)
 	}
 	if s.named == nil {
 		s.named = map[execKey]*execution{}
@@ -46,19 +54,25 @@ func (s *execs) enter(key execKey, x *execution) error {
 	if key.id != "" {
 		s.named[key] = x
 	}
-	if s.n++; s.n == 1 && s.changed != nil {
-		s.changed(s.n)
-	}
-	return nil
+	s.n++
+	return s.n == 1, nil
 }
 
 func (s *execs) leave(key execKey) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.named, key)
-	if s.n--; s.n == 0 && s.changed != nil {
-		s.changed(0)
+	s.n--
+	last := s.n == 0
+	s.mu.Unlock()
+	if last {
+		s.changed()
 	}
+}
+
+func (s *execs) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
 }
 
 // find is a program of the connection that asks.
