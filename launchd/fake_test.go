@@ -17,10 +17,6 @@ import (
 // asVar makes the test binary an agent instead, for systemd to run.
 const asVar = "LAUNCHD_TEST_AS"
 
-// houseVar says that this process is the first one in a house: namespaces of its own
-// in which nothing but a user's systemd runs.
-const houseVar = "LAUNCHD_TEST_HOUSE"
-
 func TestMain(m *testing.M) {
 	switch os.Getenv(asVar) {
 	case "agent":

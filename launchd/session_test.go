@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/arcboxlabs/arcbox-go/test/kit/house"
 )
 
 // A session is where a real manager runs real agents: systemd's in namespaces of its own,
@@ -45,7 +47,7 @@ func newSession(t *testing.T, label, former, home string) *session {
 	self, err := os.Executable()
 	must(t, "executable", err)
 	return &session{Manager: m, home: home, former: former, agent: Agent{
-		Program: self, Env: map[string]string{asVar: "agent", "AGENT_TEST": `50% "of" $HOME \`, houseVar: ""},
+		Program: self, Env: map[string]string{asVar: "agent", "AGENT_TEST": `50% "of" $HOME \`, house.Var: ""},
 		Sockets:   []Socket{{"api", filepath.Join(home, "with space/100%/api.sock")}},
 		OpenFiles: 4096, Log: filepath.Join(home, "log dir/agent.log"),
 	}}

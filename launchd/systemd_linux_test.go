@@ -7,137 +7,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/arcboxlabs/arcbox-go/test/kit/house"
 )
 
 // A real systemd installs, activates, restarts and forgets a real agent. It runs in
 // namespaces of its own, so that nobody's session is touched and nothing stays.
 func TestSystemd(t *testing.T) {
-	if os.Getenv(houseVar) == "" {
-		runInHouse(t)
+	if !house.Enter(t) {
 		return
 	}
-	h := newHouse(t)
-	for _, part := range sessionParts {
-		t.Run(part.name, func(t *testing.T) { part.run(t, h) })
-	}
-	t.Run("limits", func(t *testing.T) { testLimits(t, h) })
-	t.Run("systemd finds nothing to say about the units", func(t *testing.T) { testVerify(t, h) })
-	t.Run("systemctl fails", func(t *testing.T) { testFaults(t, h) })
-	t.Run("uninstall", func(t *testing.T) { testUninstall(t, h); testForgotten(t) })
-}
-
-func runInHouse(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can make the namespaces for a systemd of its own")
-	}
-	for _, p := range []string{systemdPath, "/usr/bin/systemctl"} {
-		if _, err := os.Stat(p); err != nil {
-			t.Skip("systemd is not here (package systemd)")
-		}
-	}
-	cg := makeCgroup(t)
-	self, err := os.Executable()
-	must(t, "executable", err)
-	home := t.TempDir()
-	cmd := exec.Command(self, "-test.run=^TestSystemd$", "-test.v", "-test.timeout=5m")
-	cmd.Env = append(os.Environ(), houseVar+"=1", "HOME="+home, "XDG_CONFIG_HOME="+home+"/.config",
-		fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", os.Getuid()), "DBUS_SESSION_BUS_ADDRESS=")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWCGROUP | syscall.CLONE_NEWIPC,
-		UseCgroupFD: true, CgroupFD: int(cg.Fd()), Pdeathsig: syscall.SIGKILL,
-	}
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSYS) {
-		t.Skipf("this system does not allow the namespaces for a systemd of its own: %v", err)
-	}
-	must(t, "in the house", err)
-	for _, part := range []string{"uninstall", "a_crash_is_followed_by_another_start"} {
-		if !strings.Contains(string(out), "--- PASS: TestSystemd/"+part) {
-			t.Errorf("%s did not run", part)
-		}
-	}
-}
-
-const systemdPath = "/usr/lib/systemd/systemd"
-
-// makeCgroup makes a control group for the house, which is removed with what the
-// systemd in it has made once all in it are gone.
-func makeCgroup(t *testing.T) *os.File {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	must(t, "mounts", err)
-	root := ""
-	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); strings.Contains(line, " - cgroup2 ") && f[3] == "/" {
-			root = f[4]
-		}
-	}
-	if root == "" {
-		t.Skip("systemd needs control groups of version 2, which are not mounted here")
-	}
-	dir, err := os.MkdirTemp(root, "arcbox-launchd-test-")
-	if err != nil {
-		t.Skipf("cannot make a control group: %v", err)
-	}
-	f, err := os.Open(dir)
-	must(t, "open", err)
-	t.Cleanup(func() {
-		f.Close()
-		if err := until(t.Context(), time.Minute, func() (bool, error) { return removeCgroup(dir) == nil, nil }); err != nil {
-			t.Errorf("cannot remove %s: %v", dir, removeCgroup(dir))
-		}
-	})
-	return f
-}
-
-func removeCgroup(dir string) error {
-	subs, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, s := range subs {
-		if s.IsDir() {
-			if err := removeCgroup(filepath.Join(dir, s.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return syscall.Rmdir(dir)
-}
-
-// newHouse has a user's systemd, and a Manager that is made as for any user.
-func newHouse(t *testing.T) *session {
-	run := os.Getenv("XDG_RUNTIME_DIR")
-	must(t, "private mounts", unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	must(t, "run", unix.Mount("tmpfs", "/run", "tmpfs", 0, ""))
-	must(t, "proc", unix.Mount("proc", "/proc", "proc", 0, ""))
-	must(t, "cgroup", unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, ""))
-	must(t, "booted", os.MkdirAll("/run/systemd/system", 0o755)) // how systemd tells that it is init
-	must(t, "runtime directory", os.MkdirAll(run, 0o700))
-	log, err := os.Create(filepath.Join(t.TempDir(), "systemd.log"))
-	must(t, "log", err)
-	defer log.Close()
-	cmd := exec.Command(systemdPath, "--user", "--log-target=console")
-	cmd.Stdout, cmd.Stderr = log, log
-	must(t, "systemd", cmd.Start())
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGKILL)
-		cmd.Wait()
-		if t.Failed() {
-			out, _ := os.ReadFile(log.Name())
-			t.Logf("systemd said:\n%s", out)
-		}
-	})
-	must(t, "systemd is up", until(t.Context(), time.Minute, func() (bool, error) {
-		out, _ := exec.Command("systemctl", "--user", "is-system-running").Output()
-		word := strings.TrimSpace(string(out))
-		return word == "running" || word == "degraded", nil
-	}))
 	h := newSession(t, "com.example.agent", "com.example.old", os.Getenv("HOME"))
 	systemctl := func(verb string) func(*testing.T) {
 		return func(t *testing.T) {
@@ -145,7 +25,13 @@ func newHouse(t *testing.T) *session {
 		}
 	}
 	h.quit, h.disable = systemctl("stop"), systemctl("disable")
-	return h
+	for _, part := range sessionParts {
+		t.Run(part.name, func(t *testing.T) { part.run(t, h) })
+	}
+	t.Run("limits", func(t *testing.T) { testLimits(t, h) })
+	t.Run("systemd finds nothing to say about the units", func(t *testing.T) { testVerify(t, h) })
+	t.Run("systemctl fails", func(t *testing.T) { testFaults(t, h) })
+	t.Run("uninstall", func(t *testing.T) { testUninstall(t, h); testForgotten(t) })
 }
 
 // alive says whether a process runs, and is not only waited for.
