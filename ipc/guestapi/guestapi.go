@@ -176,7 +176,8 @@ type Mount struct {
 type WatchReq struct {
 	BeatMS int64 `json:"beat_ms,omitempty"`
 	// A Report is sent when the load (below), the available memory or its pressure moves across one of
-	// these, and whenever the number of execs or of containers becomes 0 or ceases to be.
+	// these, and whenever the number of execs or of containers becomes 0 or ceases to be. Load and available
+	// memory are looked at with each beat, or every 30 s without beats; programs and pressure at once.
 	Load      float64 `json:"load,omitempty"`      // average number of runnable tasks over a minute
 	Available uint64  `json:"available,omitempty"` // bytes of MemAvailable
 	Pressure  float64 `json:"pressure,omitempty"`  // PSI memory "some", avg10, in percent
@@ -205,8 +206,9 @@ type Memory struct {
 	Available uint64 `json:"available"`
 	Free      uint64 `json:"free"`
 	// Needed is what the guest cannot do without: what is in use, with a reserve.
-	Needed   uint64  `json:"needed"`
-	Pressure float64 `json:"pressure"` // PSI "some" avg10 in percent
+	Needed uint64 `json:"needed"`
+	// Pressure is PSI "some" avg10 in percent; in a report that pressure has caused, at least WatchReq.Pressure: the last 2 s had it.
+	Pressure float64 `json:"pressure"`
 }
 
 // ExecReq is a program. Streams: Stdin is read to its end; Stdout and Stderr are written. With a
@@ -313,7 +315,8 @@ type ServicesResp struct {
 	Services []Service `json:"services"`
 }
 
-// Service is a program that the guest's agent keeps running while it is wanted.
+// Service is a program that the guest's agent keeps running while it is wanted. It is defined in the guest, by
+// /etc/arcbox/services/NAME.json of the root or /run/arcbox/services/NAME.json; docs/guest.md says how.
 type Service struct {
 	Name     string `json:"name"`
 	State    string `json:"state"` // stopped, starting, ready, stopping, failed

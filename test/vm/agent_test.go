@@ -1,15 +1,23 @@
 package vm_test
 
 import (
+	"archive/tar"
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
@@ -98,6 +106,96 @@ func (g *guest) sh(t *testing.T, script string) string {
 	return strings.TrimSpace(string(<-text))
 }
 
+// start runs a program with an input.
+func (g *guest) start(t *testing.T, req *guestapi.ExecReq) (in, out *ipc.Stream, ended <-chan *guestapi.ExecResp) {
+	t.Helper()
+	in, req.Stdin = req.Open()
+	out, req.Stdout = req.Open()
+	done := make(chan *guestapi.ExecResp, 1)
+	go func() {
+		resp, err := ipc.Call(g.ctx, g.Conn, guestapi.Exec, req)
+		if err != nil {
+			resp = &guestapi.ExecResp{Status: -1, Signal: err.Error()}
+		}
+		done <- resp
+	}()
+	stop := context.AfterFunc(g.ctx, func() { in.Close(); out.Close() }) // nobody waits for ever
+	t.Cleanup(func() { stop(); in.Close(); out.Close() })
+	return in, out, done
+}
+
+// expect reads until a text has come.
+func expect(t *testing.T, r io.Reader, want string) {
+	t.Helper()
+	var got []byte
+	for b := make([]byte, 4096); !bytes.Contains(got, []byte(want)); {
+		n, err := r.Read(b)
+		if got = append(got, b[:n]...); err != nil {
+			t.Fatalf("%v, and %q came instead of %q", err, got, want)
+		}
+	}
+}
+
+// tarOf is an archive of one file.
+func tarOf(t *testing.T, name string, content []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o640, Uid: 12, Gid: 34})
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// put copies a file into the guest.
+func (g *guest) put(t *testing.T, path string, content []byte) {
+	t.Helper()
+	req := &guestapi.CopyInReq{Path: path}
+	data, ref := req.Open()
+	req.Data = ref
+	defer data.Close()
+	archive := tarOf(t, "file", content)
+	go func() {
+		data.Write(archive)
+		data.CloseWrite()
+	}()
+	if resp := tell(t, g, guestapi.CopyIn, req); resp.Bytes != int64(len(content)) {
+		t.Errorf("%d bytes were copied in, of %d", resp.Bytes, len(content))
+	}
+}
+
+// get copies a file out of the guest, and gives its digest.
+func (g *guest) get(t *testing.T, path string) (digest string, h *tar.Header) {
+	t.Helper()
+	req := &guestapi.CopyOutReq{Path: path}
+	data, ref := req.Open()
+	req.Data = ref
+	defer data.Close()
+	done := make(chan error, 1)
+	sum := sha256.New()
+	go func() {
+		r := tar.NewReader(data)
+		var err error
+		if h, err = r.Next(); err == nil {
+			_, err = io.Copy(sum, r)
+		}
+		_, e := io.Copy(io.Discard, data)
+		done <- errors.Join(err, e)
+	}()
+	tell(t, g, guestapi.CopyOut, req)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(sum.Sum(nil)), h
+}
+
+// A service of busybox that answers on a port of the guest's own.
+const echoService = `{"argv":["/usr/bin/nc","-ll","-p","7","-e","/usr/bin/cat"]}`
+
 func TestTheGuestsAgent(t *testing.T) {
 	whole := t // what connections live as long as
 	v := launch(t)
@@ -114,6 +212,46 @@ func TestTheGuestsAgent(t *testing.T) {
 			t.Errorf("the guest says %q", said)
 		}
 	})
+	t.Run("a terminal has a size, and keys", func(t *testing.T) {
+		in, out, ended := g.start(t, &guestapi.ExecReq{ID: "tty", Terminal: &guestapi.Terminal{Cols: 132, Rows: 43, Term: "xterm"}})
+		io.WriteString(in, "stty size; echo $TERM $0\n")
+		expect(t, out, "43 132\r\nxterm -sh")
+		tell(t, g, guestapi.Resize, &guestapi.ResizeReq{ID: "tty", Cols: 80, Rows: 24})
+		io.WriteString(in, "stty size\n")
+		expect(t, out, "24 80")
+		io.WriteString(in, "sh -c 'echo in front; exec sleep 1000'\n")
+		expect(t, out, "\r\nin front") // and not the shell, which would not mind the key
+		in.Write([]byte{3})            // ^C
+		io.WriteString(in, "exit 7\n")
+		if resp := <-ended; resp.Status != 7 {
+			t.Errorf("the shell ended with %+v", resp)
+		}
+	})
+	t.Run("64 MiB in and out", func(t *testing.T) {
+		content := make([]byte, 64<<20)
+		rand.NewChaCha8([32]byte{1}).Read(content)
+		want := fmt.Sprintf("%x", sha256.Sum256(content))
+		g.put(t, "/data/big", content)
+		if got, h := g.get(t, "/data/big"); got != want || h.Mode != 0o640 || h.Uid != 12 || h.Gid != 34 {
+			t.Errorf("%s came back as %s, %+v", want, got, h)
+		}
+		if resp := tell(t, g, guestapi.Info, &guestapi.InfoReq{}); resp.Data == nil || resp.Data.Type != "ext4" || resp.OS != "ArcBox guest" || len(resp.Problems) > 0 {
+			t.Errorf("the guest is %+v", resp)
+		}
+		g.sh(t, "rm /data/big && sync")
+		if resp := tell(t, g, guestapi.Trim, &guestapi.TrimReq{}); resp.Bytes < 64<<20 {
+			t.Errorf("%d bytes were trimmed", resp.Bytes)
+		}
+	})
+	var echo guestapi.Service
+	t.Run("a service runs", func(t *testing.T) {
+		g.sh(t, "mkdir -p /run/arcbox/services")
+		g.put(t, "/run/arcbox/services/echo.json", []byte(echoService))
+		echo = tell(t, g, guestapi.StartService, &guestapi.StartServiceReq{Name: "echo"}).Service
+		if said := g.sh(t, "echo hello | nc -w 5 127.0.0.1 7"); said != "hello" || echo.State != "ready" {
+			t.Errorf("service %+v says %q", echo, said)
+		}
+	})
 	t.Run("the clock is set when it is wrong by much", func(t *testing.T) {
 		ahead := time.Now().Add(time.Hour)
 		if resp := tell(t, g, guestapi.Ping, &guestapi.PingReq{Time: ahead.UnixNano()}); !resp.Stepped {
@@ -124,19 +262,25 @@ func TestTheGuestsAgent(t *testing.T) {
 			t.Errorf("an hour too late: %+v", resp)
 		}
 	})
-	t.Run("a killed agent comes back", func(t *testing.T) {
-		before := g.hello.BootID
-		req := &guestapi.ExecReq{Argv: []string{"sh", "-c", "kill -9 $PPID"}}
-		if _, err := ipc.Call(g.ctx, g.Conn, guestapi.Exec, req); !errors.Is(err, ipc.ErrInterrupted) {
+	t.Run("a killed agent comes back, and services live on", func(t *testing.T) {
+		before := g.hello
+		if _, err := ipc.Call(g.ctx, g.Conn, guestapi.Exec, &guestapi.ExecReq{Argv: []string{"sh", "-c", "kill -9 $PPID"}}); !errors.Is(err, ipc.ErrInterrupted) {
 			t.Errorf("the agent was killed, and the call ended with %v", err)
 		}
-		if n, err := alive.Read(make([]byte, 1)); err == nil {
-			t.Errorf("%d bytes came from a dead agent", n)
+		alive, g = v.again(whole, alive, before)
+		if s := tell(t, g, guestapi.Services, &guestapi.ServicesReq{}).Services; len(s) != 1 || s[0].PID != echo.PID || s[0].State != "ready" {
+			t.Errorf("the services are %+v, before %+v", s, echo)
 		}
-		pid := g.hello.PID
-		alive = v.announced(whole)
-		if g = v.meet(whole); g.hello.BootID != before || g.hello.PID == pid {
-			t.Errorf("boot %s, process %d; before %s, %d", g.hello.BootID, g.hello.PID, before, pid)
+		if end := tell(t, g, guestapi.StopService, &guestapi.StopServiceReq{Name: "echo"}).Service; end.State != "stopped" {
+			t.Errorf("stopped: %+v", end)
+		}
+	})
+	t.Run("a wedged agent is replaced", func(t *testing.T) {
+		before := g.hello
+		g.start(whole, &guestapi.ExecReq{Argv: []string{"sh", "-c", "kill -STOP $PPID; sleep 1000"}})
+		alive, g = v.again(whole, alive, before)
+		if left := g.sh(t, "pidof sleep || true"); left != "" {
+			t.Errorf("what callers ran goes on: %s", left)
 		}
 	})
 	t.Run("vm.stop ends the guest in order", func(t *testing.T) {
@@ -146,4 +290,48 @@ func TestTheGuestsAgent(t *testing.T) {
 			t.Errorf("the guest ended: %s\n%s", end.Outcome, end.LastLines)
 		}
 	})
+}
+
+// again waits for the agent that comes after another, in the same guest.
+func (v *vm) again(t *testing.T, alive net.Conn, before *guestapi.HelloResp) (net.Conn, *guest) {
+	t.Helper()
+	alive.SetReadDeadline(time.Now().Add(patience))
+	if n, err := alive.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d bytes came from an agent that should be dead, %v", n, err)
+	}
+	alive = v.announced(t)
+	g := v.meet(t)
+	if g.hello.BootID != before.BootID || g.hello.PID == before.PID {
+		t.Errorf("boot %s, process %d; before %s, %d", g.hello.BootID, g.hello.PID, before.BootID, before.PID)
+	}
+	return alive, g
+}
+
+func TestAnOrphanEndsInOrder(t *testing.T) {
+	v := launch(t)
+	req := v.system(t, "")
+	meet, err := machine.Rendezvous(v.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Rendezvous, req.OrphanMS = req.Attach(meet), 100
+	data := image(t, t.TempDir(), 64<<20)
+	req.Disks[1] = vmapi.Disk{Image: attach(t, &req.Files, data, os.O_RDWR)}
+	v.boot(t, req)
+	v.announced(t)
+	g := v.meet(t)
+	g.sh(t, "echo not synced by its program > /data/file")
+	v.Conn.Close()
+	select {
+	case <-v.Exited():
+	case <-v.ctx.Done():
+		t.Fatal("nobody wanted the machine, and it is still there")
+	}
+	out, err := exec.Command("/sbin/debugfs", "-R", "cat /file", data).Output()
+	if err != nil || string(out) != "not synced by its program\n" {
+		t.Errorf("the file holds %q, %v", out, err)
+	}
+	if out, err := exec.Command("/sbin/dumpe2fs", "-h", data).Output(); err != nil || bytes.Contains(out, []byte("needs_recovery")) {
+		t.Errorf("the file system was not unmounted: %v\n%s", err, out)
+	}
 }
