@@ -45,7 +45,8 @@ func newVictim(t *testing.T, program string, flush vmapi.Flush) *victim {
 		make  []string
 		check []string
 	}{
-		{"ext4", 64 << 20, []string{"mkfs.ext4", "-q"}, []string{"e2fsck", "-fn"}},
+		// A block of the file system is one of the disk, which the disk writes wholly or not at all.
+		{"ext4", 64 << 20, []string{"mkfs.ext4", "-q", "-b", "4096"}, []string{"e2fsck", "-fn"}},
 		{"btrfs", 160 << 20, []string{"mkfs.btrfs", "-q"}, []string{"btrfs", "check", "--readonly", "--check-data-csum"}},
 	} {
 		path := image(t, t.TempDir(), d.size)
