@@ -68,6 +68,7 @@ func run(only, out string, rounds int) error {
 		fmt.Fprintf(os.Stderr, "bench: figures with a guest are left out: %v\n", err)
 	}
 	suites = append(suites, guests...)
+	suites = append(suites, machineSuites(filepath.Join("bin", "arcbox-vm"))...)
 	var all []figure
 	for _, s := range suites {
 		if !slices.ContainsFunc(s.names, match.MatchString) {

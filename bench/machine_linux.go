@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/arcboxlabs/arcbox-go/agent/event"
+	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
+	machines "github.com/arcboxlabs/arcbox-go/agent/machine"
+	assets "github.com/arcboxlabs/arcbox-go/boot"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+)
+
+// Names of what is measured with a machine as the agent has it.
+const (
+	recoverKill9 = "recover.kill9"
+	vmOverhead   = "mem.vm_overhead"
+	wakeVM       = "idle.wakeups.vm"      // of arcbox-vm while the machine rests
+	wakeIdle     = "idle.wakeups"         // of the agent while the machine rests
+	wakeRunning  = "idle.wakeups.running" // of the agent while it runs and nobody uses it
+)
+
+const (
+	benchRAM  = 512 << 20        // bytes of the guest
+	benchLook = 30 * time.Second // how long wake-ups are counted
+)
+
+// A keeper is the part of an agent that keeps machines, in this process, with one machine.
+type keeper struct {
+	dir     string
+	manager *machines.Manager
+	events  *event.Bus
+	machine *machines.Machine
+}
+
+// machineSuites are the figures of a machine as the agent has it: how quick it comes back and what it costs at rest.
+func machineSuites(program string) []*suite {
+	k := &keeper{}
+	with := func(round func(k *keeper, s *samples) error) func(*samples) error {
+		return func(s *samples) error {
+			if err := k.open(program); err != nil {
+				return err
+			}
+			return round(k, s)
+		}
+	}
+	return []*suite{
+		{names: []string{recoverKill9}, rounds: 5, peer: "goal: 1.2 of our cold starts", unit: "s", round: with((*keeper).recovery), end: k.close},
+		{names: []string{vmOverhead}, rounds: 1, peer: "goal", unit: "MiB", round: with((*keeper).overhead), end: k.close},
+		{names: []string{wakeRunning, wakeIdle, wakeVM}, rounds: 1, peer: "goal", unit: "1/s", round: with((*keeper).wakeups), end: k.close},
+	}
+}
+
+// open brings the machine up in a home of its own, unless it is.
+func (k *keeper) open(program string) (err error) {
+	if k.manager != nil {
+		return nil
+	}
+	if k.dir, err = os.MkdirTemp("", "arcbox-bench-"); err != nil {
+		return err
+	}
+	os.Setenv(home.Env, k.dir)
+	h, err := home.Find()
+	if err != nil {
+		return err
+	}
+	shared, err := home.Shared()
+	if err != nil {
+		return err
+	}
+	k.events = &event.Bus{}
+	set := machines.Settings{CPUs: 1, Memory: benchRAM, IdleLoad: 1000, DiskReserve: -1, Limits: lifecycle.Limits{Stable: time.Millisecond}}
+	k.manager, err = machines.Open(context.Background(), machines.Options{
+		Home: h, Program: program, Events: k.events, Log: zerolog.Nop(), Settings: func() machines.Settings { return set },
+		Library: assets.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
+	})
+	if err != nil {
+		return err
+	}
+	if k.machine, err = k.manager.Get(""); err != nil {
+		return err
+	}
+	return k.machine.EnsureReady(context.Background())
+}
+
+func (k *keeper) close() {
+	if k.manager != nil {
+		k.manager.Close(context.Background(), true)
+		k.manager = nil
+	}
+	os.RemoveAll(k.dir)
+}
+
+// recovery kills the VM process, and starts the machine cold beside it.
+func (k *keeper) recovery(s *samples) error {
+	ctx := context.Background()
+	if err := k.machine.Stop(ctx); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := k.machine.EnsureReady(ctx); err != nil {
+		return err
+	}
+	cold := time.Since(start)
+	seq := k.events.Last()
+	start = time.Now()
+	if err := syscall.Kill(k.machine.Info().VMPID, syscall.SIGKILL); err != nil {
+		return err
+	}
+	for {
+		events, err := k.events.Next(ctx, seq)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if seq = e.Seq; e.Kind == agentapi.MachineRecovered {
+				s.add(recoverKill9, time.Since(start).Seconds(), 1.2*cold.Seconds())
+				return nil
+			}
+		}
+	}
+}
+
+// overhead is what the VM process has resident beside its guest's RAM.
+func (k *keeper) overhead(s *samples) error {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps", k.machine.Info().VMPID))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var total, ram, size int64 // KiB
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		name, rest, _ := strings.Cut(lines.Text(), ":")
+		n, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+		switch name {
+		case "Size":
+			size = n
+		case "Rss":
+			total += n
+			if size >= benchRAM>>10 { // nothing else is as large
+				ram += n
+			}
+		}
+	}
+	s.add(vmOverhead, float64(total-ram)/1024, 20)
+	return nil
+}
+
+// wakeups counts how often the processes wake up while nobody uses the machine.
+func (k *keeper) wakeups(s *samples) error {
+	pid := k.machine.Info().VMPID
+	time.Sleep(20 * time.Second) // what the start has left to do
+	agent, _, err := k.look(pid)
+	if err != nil {
+		return err
+	}
+	s.add(wakeRunning, agent, 0.3)
+	k.manager.MemoryPressure() // nobody uses it: it rests now
+	for k.machine.Info().State != string(lifecycle.Idle) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(45 * time.Second) // the balloon takes its time
+	agent, vm, err := k.look(pid)
+	if err != nil {
+		return err
+	}
+	s.ours[wakeIdle] = append(s.ours[wakeIdle], agent)
+	s.ours[wakeVM] = append(s.ours[wakeVM], vm)
+	return nil
+}
+
+// look counts for a while how often this process and the VM's wake up in a second.
+func (k *keeper) look(pid int) (agent, vm float64, err error) {
+	count := func() (a, v int64) {
+		a, err1 := switches(os.Getpid())
+		v, err2 := switches(pid)
+		if err == nil {
+			err = err1
+		}
+		if err == nil {
+			err = err2
+		}
+		return a, v
+	}
+	a0, v0 := count()
+	start := time.Now()
+	time.Sleep(benchLook)
+	a1, v1 := count()
+	sec := time.Since(start).Seconds()
+	return float64(a1-a0-1) / sec, float64(v1-v0) / sec, err // one is ours, now
+}
+
+// switches is how often the threads of a process have gone to sleep.
+func switches(pid int) (n int64, err error) {
+	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		_, rest, ok := strings.Cut(string(text), "\nvoluntary_ctxt_switches:")
+		if !ok {
+			return 0, fmt.Errorf("cannot count the wake-ups of process %d: the kernel does not", pid)
+		}
+		word, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+		m, err := strconv.ParseInt(word, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		n += m
+	}
+	return n, nil
+}
