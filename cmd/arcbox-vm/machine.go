@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -247,6 +248,7 @@ func (m *machine) run(ctx context.Context) {
 	defer close(m.done)
 	var joined sync.WaitGroup
 	m.join(&joined)
+	joined.Go(debug.FreeOSMemory) // what loading took is as large as all the rest
 	endDebug := m.serveGDB()
 	outcome, err := m.board.Run(ctx)
 	m.ending()

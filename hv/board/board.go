@@ -81,19 +81,20 @@ var ErrEnded = errors.New("the machine has ended")
 
 // A Board is one machine.
 type Board struct {
-	cfg    Config
-	ram    *mem.RAM
-	blob   []byte // the devicetree
-	place  placement
-	gic    *irq.GIC // nil with the engine's own
-	bus    bus
-	uart   *uart
-	out    *outlet
-	rtc    *rtc
-	virtio []*mmio.Transport
-	cpus   []*cpu
-	vm     hv.VM
-	setSPI func(intid uint32, level bool)
+	cfg        Config
+	ram        *mem.RAM
+	blob       []byte // the devicetree
+	place      placement
+	kernelSize uint64   // bytes of it in guest RAM
+	gic        *irq.GIC // nil with the engine's own
+	bus        bus
+	uart       *uart
+	out        *outlet
+	rtc        *rtc
+	virtio     []*mmio.Transport
+	cpus       []*cpu
+	vm         hv.VM
+	setSPI     func(intid uint32, level bool)
 
 	unknown unknownRegs
 	doom    doom
@@ -215,6 +216,8 @@ func (b *Board) load() error {
 		return err
 	}
 	b.place.fill(b.ram.Bytes(), b.cfg.Kernel, b.cfg.Initrd, b.blob)
+	b.kernelSize = uint64(len(b.cfg.Kernel.Data))
+	b.cfg.Kernel, b.cfg.Initrd = nil, nil // the guest has them; ours would be as large as all the rest
 	return nil
 }
 

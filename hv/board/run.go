@@ -72,7 +72,7 @@ func (b *Board) makeVM() error {
 		return errors.Join(err, vm.Close())
 	}
 	// The host has just written the kernel.
-	vm.Invalidate(b.place.kernel, uint64(len(b.cfg.Kernel.Data)))
+	vm.Invalidate(b.place.kernel, b.kernelSize)
 	if b.driver == nil { // counted time stands still by itself
 		b.pause.begin(vm.Counter)
 	}
