@@ -107,6 +107,18 @@ func TestFlavoursBootWithLittleAndMuchMemory(t *testing.T) {
 	}
 }
 
+// TestGuestsHaveManyVCPUs boots with 8, and with as many as there can be in a soak: the
+// kernel brings all of them up.
+func TestGuestsHaveManyVCPUs(t *testing.T) {
+	for _, cpus := range []string{"8", "32"}[:kit.Rounds(1, 2)] {
+		e := finish(t, start(t, kit.AFlavour(t, kit.Any), "sleep", "--cpus", cpus))
+		e.want(t, 0, "test init: slept on "+cpus+" CPUs")
+		if bad := complaints.FindString(e.stdout); bad != "" {
+			t.Errorf("%s vCPUs: the kernel complains: %s", cpus, bad)
+		}
+	}
+}
+
 func TestExitStatusSaysWhatTheGuestDid(t *testing.T) {
 	tests := []struct {
 		name, act string

@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -79,7 +80,7 @@ func nap(string) {
 	for range 20 {
 		time.Sleep(10 * time.Millisecond)
 	}
-	fmt.Println("test init: slept")
+	fmt.Printf("test init: slept on %d CPUs\n", runtime.NumCPU())
 }
 
 func must(err error) {
