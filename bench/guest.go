@@ -52,13 +52,11 @@ func guestSuites() ([]*suite, error) {
 		}
 		m.initrd = initrd
 		if len(suites) == 0 {
-			suites = append(suites, cpuSuite(m), scaleSuite(m))
+			four := m
+			four.cpus = 4
+			suites = append(suites, cpuSuite(m), scaleSuite(m), bootSuite("boot.init.smp4", four))
 		}
 		suites = append(suites, bootSuite("boot.init."+fl, m), countSuite(fl, m))
-		if fl == "arcbox" {
-			m.cpus = 4
-			suites = append(suites, bootSuite("boot.init.smp4", m))
-		}
 	}
 	return suites, nil
 }
