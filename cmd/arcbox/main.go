@@ -76,8 +76,8 @@ func newRoot() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: "machines", Title: "Machines:"}, &cobra.Group{ID: "guest", Title: "Inside a machine:"},
 		&cobra.Group{ID: "agent", Title: "Around them:"})
 	addGroup(root, "machines", newStart(), newStop(), newRestart(), newStatus(), newList(), newInspect(), newCreate(), newRemove(), newResources(), newHold())
-	addGroup(root, "guest", newExec(), newShell(), newConsole(), newCp(), newLogs(), newEvents())
-	addGroup(root, "agent", newAgent(), newConfig(), newAssets(), newDisk(), newBoot(), newVersion())
+	addGroup(root, "guest", newExec(), newShell(), newConsole(), newCp(), newLogs(), newEvents(), newStats(), newTop())
+	addGroup(root, "agent", newAgent(), newConfig(), newDoctor(), newAssets(), newDisk(), newBoot(), newVersion())
 	return root
 }
 
