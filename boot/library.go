@@ -155,6 +155,25 @@ func (l *Library) Rollback(ctx context.Context) (from, to *Asset, err error) {
 	return nil, nil, fmt.Errorf("cannot roll back: %w has booted besides the present one", ErrNotFound)
 }
 
+// Select makes the asset that ref means the default until the next fetch of a new one, once every file of it has been
+// read; "" lets the best one win again. It gives what is the default then.
+func (l *Library) Select(ctx context.Context, ref string, progress Progress) (*Asset, error) {
+	if ref == "" {
+		if err := l.Home.update(ctx, func(st *state) { st.Selected = "" }); err != nil {
+			return nil, err
+		}
+		return l.Default()
+	}
+	a, err := l.Find(ref)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Verify(ctx, progress); err != nil {
+		return nil, fmt.Errorf("cannot use %s: %w; run arcbox assets fetch to repair it", a.ID, err)
+	}
+	return a, l.Home.update(ctx, func(st *state) { st.Selected = a.ID })
+}
+
 // Remove deletes an asset from every store that has it. ErrInUse: a machine
 // runs from it, or a rollback selected it.
 func (l *Library) Remove(ctx context.Context, id string) error {

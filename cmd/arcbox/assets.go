@@ -58,7 +58,7 @@ arcbox flavour, else the newest of the debian flavour.`,
 	}
 	cmd.PersistentFlags().BoolVar(&asJSON, "json", false, "print JSON on standard output")
 	cmd.AddCommand(newAssetsFetch(&asJSON), newAssetsList(&asJSON), newAssetsVerify(&asJSON),
-		newAssetsRemove(&asJSON), newAssetsRollback(&asJSON), newAssetsPath(&asJSON))
+		newAssetsRemove(&asJSON), newAssetsUse(&asJSON), newAssetsRollback(&asJSON), newAssetsPath(&asJSON))
 	return cmd
 }
 
@@ -437,6 +437,45 @@ func removeAssets(cmd *cobra.Command, refs []string, asJSON bool) error {
 		return printJSON(cmd.OutOrStdout(), map[string][]string{"removed": removed})
 	}
 	return nil
+}
+
+func newAssetsUse(asJSON *bool) *cobra.Command {
+	var best bool
+	cmd := &cobra.Command{
+		Use:   "use ASSET",
+		Short: "Boot machines from an asset, from their next start on",
+		Long: `Use makes an asset, given by its ID, the beginning of it, or its flavour, the
+default once all of its files have been read. Machines boot from it at their next start. It holds until a new
+version is fetched; --best ends it at once.`,
+		Example: `  arcbox assets use debian
+  arcbox assets use --best`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if best == (len(args) > 0) {
+				return usagef("%s takes either an asset or --best; see arcbox assets list", cmd.CommandPath())
+			}
+			return atMostOne(cmd, args)
+		},
+		ValidArgsFunction: completeOneAsset,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			lib, err := openLibrary()
+			if err != nil {
+				return err
+			}
+			show := newProgress(cmd.ErrOrStderr())
+			a, err := lib.Select(cmd.Context(), firstArg(args), show.event)
+			show.close()
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(cmd.OutOrStdout(), assetJSON(a, true))
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "default is now %s\n", a.ID)
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&best, "best", false, "let the newest of the best flavour win again")
+	return cmd
 }
 
 func newAssetsRollback(asJSON *bool) *cobra.Command {

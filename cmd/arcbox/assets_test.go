@@ -171,3 +171,32 @@ func TestBootRefusesADamagedKernel(t *testing.T) {
 		t.Errorf("error %v, want one that says how to repair it", err)
 	}
 }
+
+func TestAnAssetIsUsedUntilTheBestIs(t *testing.T) {
+	emptyHome(t)
+	mustRun(t, "fetch", publishAsset(t, "6.12.7"))
+	old := filepath.Base(strings.TrimSpace(mustRun(t, "path")))
+	mustRun(t, "fetch", publishAsset(t, "6.12.8"))
+	isDefault := func() string { return filepath.Base(strings.TrimSpace(mustRun(t, "path"))) }
+	newest := isDefault()
+	if newest == old {
+		t.Fatal("the second fetch changed nothing")
+	}
+	mustRun(t, "use", old)
+	if got := isDefault(); got != old {
+		t.Errorf("after use the default is %s, want %s", got, old)
+	}
+	mustRun(t, "use", "--best")
+	if got := isDefault(); got != newest {
+		t.Errorf("after use --best the default is %s, want %s", got, newest)
+	}
+	if err := os.Truncate(strings.TrimSpace(mustRun(t, "path", old, "--file", "Image")), 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, status := runAssets("use", old); status != exitError {
+		t.Errorf("a damaged asset was taken: exit %d", status)
+	}
+	if _, status := runAssets("use"); status != exitUsage {
+		t.Errorf("use of nothing exits with %d", status)
+	}
+}

@@ -130,7 +130,7 @@ fstrim there.`,
 		printUsage(out, path, u)
 		return nil
 	})
-	return cmd
+	return ofMachine(cmd, diskUsageOf(&asJSON))
 }
 
 func printUsage(out io.Writer, path string, u storage.Usage) {
@@ -161,7 +161,7 @@ using it. A running machine gives back what it deleted with fstrim.`,
 		}
 		return err
 	})
-	return cmd
+	return ofMachine(cmd, compactDiskOf)
 }
 
 func newDiskCheck() *cobra.Command {
@@ -191,7 +191,7 @@ changes nothing. The exit status is 1 when there is a problem.`,
 		}
 		return err
 	})
-	return cmd
+	return ofMachine(cmd, checkDiskOf(&asJSON, &deep))
 }
 
 func printReport(out io.Writer, path string, r *storage.Report) {
