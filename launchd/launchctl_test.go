@@ -368,7 +368,7 @@ func TestALaunchctlThatHangsOrIsMissing(t *testing.T) {
 	if _, err := m.Status(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot run") {
 		t.Errorf("missing: %v", err)
 	}
-	must(t, "write", os.WriteFile(m.path, []byte("#!/bin/sh\nsleep 1000 & wait\n"), 0o755))
+	must(t, "write", os.WriteFile(m.path, []byte("#!/bin/sh\nsleep 5 & wait\n"), 0o755))
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if err := m.Install(ctx, m.agent()); !errors.Is(err, context.DeadlineExceeded) {
