@@ -32,8 +32,9 @@ const (
 	device  = 0x0900_0000         // nothing is mapped here
 )
 
-// patience is how long a guest may run before the suite gives up on it.
-const patience = 20 * time.Second
+// patience is how long a guest may run before the suite gives up on it. Two vCPUs that wait
+// for each other take most of a minute on a host that has half a core for them.
+const patience = 2 * time.Minute
 
 // A check is one promise and the proof.
 type check struct {

@@ -43,13 +43,10 @@ func kickSeveral(m *machine) {
 
 func kickDuring(m *machine) {
 	m.exec(spin())
-	for range 20 {
-		start := time.Now()
+	for range 20 { // one that is lost would leave the guest running for ever
 		m.kickedSoon()
-		if d := time.Since(start); d > 2*time.Second {
-			m.Errorf("the guest came out %v after it was entered, want milliseconds", d)
-		}
 	}
+	m.kickedWhen(func() bool { return m.get(1) != 0 })
 	if m.get(1) == 0 {
 		m.Error("the guest made no progress between kicks")
 	}
@@ -135,7 +132,7 @@ func kickFaultLoop(m *machine) {
 	}
 	m.load(p)
 	m.exec(asm.New(code).Op(asm.Udf(0)))
-	m.kickedSoon()
+	m.kickedWhen(func() bool { return m.pcIn(vectors, vectors+0x800) })
 	if pc := m.get(hv.PC); pc < vectors || pc >= vectors+0x800 {
 		m.Errorf("PC %#x, want within the vectors", pc)
 	}
