@@ -25,6 +25,8 @@ const (
 	KernelName = "Image"
 	InitrdName = "initrd"
 	RootName   = "root.erofs"
+	// EmulatorName is a disk with what runs x86-64 programs, for machines that want to.
+	EmulatorName = "x86-64.erofs"
 )
 
 // The flavours: Debian's cloud kernel, and our own configuration.

@@ -37,7 +37,11 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 		return nil, fmt.Errorf("cannot resolve the boot of %s: the boot asset %s has no %s", r.Name, asset.ID, boot.RootName)
 	}
 	d.Cmdline = line
-	d.Disks = append([]string{root + readOnlyMark, r.Data}, a.Disks...)
+	d.Disks = []string{root + readOnlyMark, r.Data}
+	if emulator := asset.Path(boot.EmulatorName); emulator != "" && r.Role == RoleRosetta {
+		d.Disks = append(d.Disks, emulator+readOnlyMark)
+	}
+	d.Disks = append(d.Disks, a.Disks...)
 	return d, nil
 }
 

@@ -12,7 +12,7 @@ import (
 func anAsset(id string) *boot.Asset {
 	return &boot.Asset{ID: id, Dir: "/assets/" + id, Manifest: &boot.Manifest{
 		Cmdline: "console=hvc0 root=/dev/vda",
-		Files:   []boot.File{{Name: boot.KernelName}, {Name: boot.InitrdName}, {Name: boot.RootName}},
+		Files:   []boot.File{{Name: boot.KernelName}, {Name: boot.InitrdName}, {Name: boot.RootName}, {Name: boot.EmulatorName}},
 	}}
 }
 
@@ -28,7 +28,7 @@ func TestWhatAMachineIsMadeOf(t *testing.T) {
 		{"as asked", agentapi.Spec{Name: "a", CPUs: 4, Kernel: "/k", Cmdline: "mine", Disks: []string{"/x,ro"}}, 4, "/k",
 			"console=hvc0 root=/dev/vda all arcbox.agent=1 mine earlycon", "/assets/1/root.erofs,ro /data/a.img /x,ro"},
 		{"another role", agentapi.Spec{Name: "rosetta", Role: RoleRosetta}, 2, "/assets/1/Image",
-			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/docker-rosetta.img"},
+			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/docker-rosetta.img /assets/1/x86-64.erofs,ro"},
 	}
 	for _, tt := range tests {
 		r, err := desire(aRecord(t, tt.spec, 3), conf, anAsset("1"))

@@ -5,7 +5,8 @@
 // There are two flavours. Debian is the stock cloud kernel with an initramfs of
 // our init and the modules a guest needs. ArcBox is our own kernel with
 // everything built in, which package kernel compiles. Both share a root: a
-// read-only EROFS image of busybox, our init, e2fsprogs, btrfs-progs and fstrim.
+// read-only EROFS image of busybox, our init, e2fsprogs, btrfs-progs and fstrim; and
+// a disk with what runs x86-64 programs.
 //
 // The same packages and the same init give the same bytes. What was used is
 // recorded with the product.
@@ -37,7 +38,7 @@ const Suite = "bookworm"
 const kernelMeta = "linux-image-cloud-arm64"
 
 // revision changes whenever the same packages give another product.
-const revision = 3
+const revision = 4
 
 // Command lines that go with the kernels. panic=-1 resets at once after a
 // panic. What is blacklisted or switched off in Debian's kernel costs 660
@@ -105,12 +106,16 @@ func (b *Builder) Build(ctx context.Context, dst string, tell func(line string))
 	if err := p.addRoot(ctx, in.root, init, dst, say); err != nil {
 		return boot.Built{}, err
 	}
+	if err := p.addEmulator(ctx, in.emulator, dst, say); err != nil {
+		return boot.Built{}, err
+	}
 	return p.Built, nil
 }
 
 // ingredients are what Debian's archive gives to a build.
 type ingredients struct {
 	root          tree
+	emulator      tree
 	kernelPackage string         // of the Debian flavour
 	kernel        tree           // of the Debian flavour
 	source        *kernel.Source // of the ArcBox flavour; nil when a kernel is in the cache
@@ -138,7 +143,29 @@ func (b *Builder) collect(ctx context.Context, p *product, say progress) (in ing
 		return strings.HasPrefix(name, "usr/bin/") || strings.HasPrefix(name, "usr/sbin/") ||
 			strings.HasPrefix(name, "usr/lib/") || name == "etc/mke2fs.conf"
 	}, rootPackages...)
+	if err != nil {
+		return in, err
+	}
+	in.emulator, err = p.unpack(ctx, a, say, func(name string) bool { return name == "usr/bin/"+emulator }, emulatorPackage)
 	return in, err
+}
+
+// Programs for x86-64 are run by QEMU's user mode, which is on a disk of its own: it would nearly double the root, and few
+// machines want it.
+const (
+	emulatorPackage = "qemu-user-static"
+	emulator        = "qemu-x86_64-static"
+)
+
+// addEmulator makes the disk of the emulator.
+func (p *product) addEmulator(ctx context.Context, packages tree, dst string, say progress) error {
+	say("making the disk for x86-64 programs")
+	n, ok := packages["usr/bin/"+emulator]
+	if !ok {
+		return fmt.Errorf("cannot find %s in %s", emulator, emulatorPackage)
+	}
+	p.Files = append(p.Files, boot.EmulatorName)
+	return makeEROFS(ctx, tree{emulator: n}, emulatorUUID, filepath.Join(dst, boot.EmulatorName))
 }
 
 // Key names the inputs of a build, as far as they are known without the
@@ -149,7 +176,7 @@ func (b *Builder) Key() (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, revision, b.flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules, btrfsModules)
+	fmt.Fprintln(h, revision, b.flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules, btrfsModules, emulatorModules, emulatorPackage)
 	fmt.Fprintln(h, debianCmdline, arcboxCmdline)
 	if b.flavour == boot.FlavourArcBox {
 		fmt.Fprintln(h, kernel.Digest())
@@ -246,20 +273,31 @@ func (p *product) addDebianKernel(ctx context.Context, name string, files tree, 
 	if err != nil {
 		return err
 	}
-	more, err := orderModules(ctx, files, slices.Concat(bootModules, btrfsModules)) // begins with the same
+	order := func(more []string) ([]module, error) {
+		all, err := orderModules(ctx, files, slices.Concat(bootModules, more)) // begins with the same
+		if err != nil {
+			return nil, err
+		}
+		return all[len(modules):], nil
+	}
+	btrfs, err := order(btrfsModules)
+	if err != nil {
+		return err
+	}
+	emulator, err := order(emulatorModules)
 	if err != nil {
 		return err
 	}
 	var initrd bytes.Buffer
-	if err := cpio.Write(&initrd, initramfs(init, modules, more[len(modules):])); err != nil {
+	if err := cpio.Write(&initrd, initramfs(init, modules, btrfs, emulator)); err != nil {
 		return err
 	}
 	return p.write(dst, boot.InitrdName, initrd.Bytes())
 }
 
-// initramfs is our init, the modules, and the lists in whose order it loads them: at boot, and for a
-// Btrfs. /dev/console is what the kernel opens for init before anything is mounted.
-func initramfs(init []byte, boot, btrfs []module) []cpio.Entry {
+// initramfs is our init, the modules, and the lists in whose order it loads them: at boot, for a
+// Btrfs, and for programs of other processors. /dev/console is what the kernel opens for init before anything is mounted.
+func initramfs(init []byte, boot, btrfs, emulator []module) []cpio.Entry {
 	entries := []cpio.Entry{
 		{Name: "dev", Mode: cpio.Dir | 0o755},
 		{Name: "dev/console", Mode: cpio.CharDev | 0o600, Major: 5, Minor: 1},
@@ -269,7 +307,8 @@ func initramfs(init []byte, boot, btrfs []module) []cpio.Entry {
 		{Name: "lib/modules", Mode: cpio.Dir | 0o755},
 	}
 	entries = addModules(entries, "load-order", boot)
-	return addModules(entries, "load-order.btrfs", btrfs)
+	entries = addModules(entries, "load-order.btrfs", btrfs)
+	return addModules(entries, "load-order.emulate", emulator)
 }
 
 // addModules adds modules and the list of their names in the guest.
@@ -290,13 +329,8 @@ func (p *product) addRoot(ctx context.Context, packages tree, init []byte, dst s
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "arcbox-root-")
-	if err != nil {
-		return fmt.Errorf("cannot make the root: %w", err)
-	}
-	defer os.RemoveAll(scratch)
 	p.Files = append(p.Files, boot.RootName)
-	return makeEROFS(ctx, root, filepath.Join(dst, boot.RootName), scratch)
+	return makeEROFS(ctx, root, rootUUID, filepath.Join(dst, boot.RootName))
 }
 
 // unpack fetches packages and takes what is wanted out of them.

@@ -22,6 +22,9 @@ var bootModules = []string{
 // would cost a second, in which RAID's parity is measured.
 var btrfsModules = []string{"btrfs"}
 
+// emulatorModules are what a guest loads besides when it is to run programs of other processors.
+var emulatorModules = []string{"binfmt_misc"}
+
 // moduleName is the name that a module file has inside the kernel.
 func moduleName(file string) string {
 	name, _, _ := strings.Cut(path.Base(file), ".ko")

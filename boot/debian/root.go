@@ -169,20 +169,29 @@ func (t tree) addApplets() error {
 	return nil
 }
 
-// rootUUID is fixed, as are all times: the same tree gives the same image.
-const rootUUID = "a5c80000-0000-4000-8000-000000000001"
+// UUIDs are fixed, as are all times: the same tree gives the same image. The guest knows the emulator's
+// disk by its own.
+const (
+	rootUUID     = "a5c80000-0000-4000-8000-000000000001"
+	emulatorUUID = "a5c80000-0000-4000-8000-000000000002"
+)
 
 // makeEROFS writes t into an EROFS image at dst, not compressed: at run time
-// that would cost more than it saves. scratch is an empty directory to use.
-func makeEROFS(ctx context.Context, t tree, dst, scratch string) error {
+// that would cost more than it saves.
+func makeEROFS(ctx context.Context, t tree, uuid, dst string) error {
+	scratch, err := os.MkdirTemp("", "arcbox-root-")
+	if err != nil {
+		return fmt.Errorf("cannot make %s: %w", filepath.Base(dst), err)
+	}
+	defer os.RemoveAll(scratch)
 	for _, name := range t.names() {
 		if err := t[name].write(filepath.Join(scratch, filepath.FromSlash(name))); err != nil {
-			return fmt.Errorf("cannot lay the root out: %w", err)
+			return fmt.Errorf("cannot lay %s out: %w", filepath.Base(dst), err)
 		}
 	}
-	out, err := exec.CommandContext(ctx, "mkfs.erofs", "-x-1", "-T0", "-U"+rootUUID, "--all-root", dst, scratch).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "mkfs.erofs", "-x-1", "-T0", "-U"+uuid, "--all-root", dst, scratch).CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("cannot make the root: mkfs.erofs: %w: %s", err, lastLines(string(out), 2))
+		return fmt.Errorf("cannot make %s: mkfs.erofs: %w: %s", filepath.Base(dst), err, lastLines(string(out), 2))
 	}
 	return nil
 }

@@ -22,8 +22,9 @@ import (
 // These list modules to load, one path a line, each after those it needs: at every
 // boot, and for a data disk that is a Btrfs. The builder of the initramfs writes them.
 const (
-	loadOrder      = "/lib/modules/load-order"
-	btrfsLoadOrder = "/lib/modules/load-order.btrfs"
+	loadOrder        = "/lib/modules/load-order"
+	btrfsLoadOrder   = "/lib/modules/load-order.btrfs"
+	emulateLoadOrder = "/lib/modules/load-order.emulate"
 )
 
 // newRoot is where the initramfs mounts the root before it moves there.
@@ -55,6 +56,11 @@ func handOver() error {
 	if holdsBtrfs(cfg.DataDevice()) {
 		if err := loadModules(btrfsLoadOrder); err != nil {
 			say("%v", err) // the machine goes on without its data disk
+		}
+	}
+	if len(cfg.Emulate) > 0 {
+		if err := loadModules(emulateLoadOrder); err != nil {
+			say("%v", err)
 		}
 	}
 	if err := mountRoot(cfg.Root, cfg.RootType); err != nil {

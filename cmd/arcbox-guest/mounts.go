@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -33,12 +35,18 @@ var rootMounts = []mount{
 	{"tmpfs", "/dev/shm", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
 	{"tmpfs", "/run", unix.MS_NOSUID | unix.MS_NODEV, "mode=755"},
 	{"tmpfs", "/tmp", unix.MS_NOSUID | unix.MS_NODEV, "mode=1777"},
+	{"tmpfs", "/root", unix.MS_NOSUID | unix.MS_NODEV, "mode=700"},
 	{"cgroup2", "/sys/fs/cgroup", noExec, "nsdelegate"},
 }
 
 // runDirs stand in for what other systems keep writable on their root, which
 // here is read-only: /var is a link to /run/var.
 var runDirs = []string{"/run/lock", "/run/var/cache", "/run/var/lib", "/run/var/log", "/run/var/tmp"}
+
+// devLinks are what programs expect beside the kernel's own devices.
+var devLinks = map[string]string{
+	"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2",
+}
 
 // mountAll makes every mount of a table. One that is there already is kept: the
 // kernel may have mounted /dev, and the initramfs hands on what it has.
@@ -78,6 +86,11 @@ func prepareRoot() error {
 	for _, dir := range runDirs {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("cannot prepare /run: %w", err)
+		}
+	}
+	for name, target := range devLinks {
+		if err := os.Symlink(target, name); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("cannot prepare /dev: %w", err)
 		}
 	}
 	return nil

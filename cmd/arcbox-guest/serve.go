@@ -69,6 +69,9 @@ func prepare(r *reap.Reaper, cfg config.Config) (problems []string) {
 	if device := cfg.DataDevice(); device != "" {
 		try(mountData(r, device))
 	}
+	for _, processor := range cfg.Emulate {
+		try(emulate(processor))
+	}
 	return problems
 }
 

@@ -534,7 +534,7 @@ given by its ID, the beginning of it, or its flavour; with --file that of a file
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&file, "file", "", "print the path of this file: Image, initrd, root.erofs")
+	cmd.Flags().StringVar(&file, "file", "", "print the path of this file: Image, initrd, root.erofs, x86-64.erofs")
 	return cmd
 }
 

@@ -17,6 +17,7 @@ type Flavour struct {
 	Kernel  string // path of the Image
 	Initrd  string // path of the asset's own initrd, or ""
 	Root    string // path of the EROFS root
+	X8664   string // path of the disk for x86-64 programs, or ""
 	Cmdline string // the asset's command line
 	Tuning  string // what of it is neither console nor root
 	BuiltIn bool   // virtio is built into the kernel
@@ -53,6 +54,8 @@ func Assets(program string) ([]Flavour, error) {
 				f.Initrd = file.Path
 			case "root.erofs":
 				f.Root = file.Path
+			case "x86-64.erofs":
+				f.X8664 = file.Path
 			}
 		}
 		found = append(found, f)

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -305,6 +306,40 @@ func (v *vm) again(t *testing.T, alive net.Conn, before *guestapi.HelloResp) (ne
 		t.Errorf("boot %s, process %d; before %s, %d", g.hello.BootID, g.hello.PID, before.BootID, before.PID)
 	}
 	return alive, g
+}
+
+func TestProgramsOfX8664(t *testing.T) {
+	fl := kit.AFlavour(t, func(f kit.Flavour) bool { return f.X8664 != "" })
+	program := filepath.Join(t.TempDir(), "hello")
+	build := exec.Command("go", "build", "-o", program, "./x8664")
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	code, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := launch(t)
+	req := v.system(t, guestapi.EmulateParam)
+	req.Disks = append(req.Disks, vmapi.Disk{Image: attach(t, &req.Files, fl.X8664, os.O_RDONLY), ReadOnly: true})
+	v.boot(t, req)
+	v.recite(t, vmapi.HVC0)
+	v.announced(t)
+	g := v.meet(t)
+	if info := tell(t, g, guestapi.Info, &guestapi.InfoReq{}); len(info.Emulates) != 1 || info.Emulates[0] != "x86-64" || len(info.Problems) > 0 {
+		t.Fatalf("the guest is %+v", info)
+	}
+	g.put(t, "/tmp/hello", code)
+	if said := g.sh(t, "chmod 755 /tmp/hello && /tmp/hello a 'b c'"); said != "amd64 /tmp/hello a|b c" {
+		t.Errorf("the program says %q", said)
+	}
+	// An emulator that is opened once and for all is there in a container too.
+	if said := g.sh(t, "mkdir -p /tmp/box/bin && cp /tmp/hello /tmp/box/bin && chroot /tmp/box /bin/hello"); said != "amd64 /bin/hello" {
+		t.Errorf("with another root the program says %q", said)
+	}
+	ask(t, v, vmapi.Stop, &vmapi.StopReq{})
+	ask(t, v, vmapi.Wait, &vmapi.WaitReq{})
 }
 
 func TestAnOrphanEndsInOrder(t *testing.T) {

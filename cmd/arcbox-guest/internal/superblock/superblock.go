@@ -92,3 +92,20 @@ func zero(b []byte) bool {
 	}
 	return true
 }
+
+// Where an EROFS keeps what it is known by, in bytes.
+const (
+	erofsMagicAt = 1024
+	erofsMagic   = 0xe0f5e1e2
+	erofsUUIDAt  = erofsMagicAt + 48
+	erofsEnd     = erofsUUIDAt + 16
+)
+
+// EROFS is the UUID of a disk that holds one.
+func EROFS(r io.ReaderAt) (uuid [16]byte, ok bool) {
+	head := make([]byte, erofsEnd)
+	if readFull(r, head, 0) != nil || binary.LittleEndian.Uint32(head[erofsMagicAt:]) != erofsMagic {
+		return uuid, false
+	}
+	return [16]byte(head[erofsUUIDAt:]), true
+}

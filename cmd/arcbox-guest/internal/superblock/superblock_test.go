@@ -80,3 +80,19 @@ func FuzzIdentify(f *testing.F) {
 		}
 	})
 }
+
+func TestEROFS(t *testing.T) {
+	head := make([]byte, 2048)
+	copy(head[1024:], []byte{0xe2, 0xe1, 0xf5, 0xe0})
+	for i := range 16 {
+		head[1024+48+i] = byte(i)
+	}
+	if uuid, ok := EROFS(bytes.NewReader(head)); !ok || uuid != [16]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15} {
+		t.Errorf("an EROFS has the UUID %x, %v", uuid, ok)
+	}
+	for name, disk := range map[string][]byte{"zeroes": make([]byte, 2048), "too short": head[:1080], "nothing": nil} {
+		if _, ok := EROFS(bytes.NewReader(disk)); ok {
+			t.Errorf("%s is an EROFS", name)
+		}
+	}
+}
