@@ -72,6 +72,7 @@ func TestWhatIsSeenAndHealed(t *testing.T) {
 	t.Run("the guest's agent is killed", func(t *testing.T) {
 		before, seq := m.Info(), h.events.Last()
 		harm(t, m, "kill -9 $PPID")
+		until(t, "the agent is there again", func() bool { _, err := run(m, "true"); return err == nil })
 		if said := sh(t, m, "cat /data/file"); said != "kept" || m.Info().BootID != before.BootID || m.Info().VMPID != before.VMPID {
 			t.Errorf("it says %q, %+v", said, m.Info())
 		}
