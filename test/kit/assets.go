@@ -98,9 +98,8 @@ func AFlavour(t *testing.T, suits func(Flavour) bool) Flavour {
 	return Flavour{}
 }
 
-// Any suits every flavour, BuiltIn those whose init needs no modules.
-func Any(Flavour) bool       { return true }
-func BuiltIn(f Flavour) bool { return f.BuiltIn }
+// Any suits every flavour.
+func Any(Flavour) bool { return true }
 
 // Suites is a directory where sources and built programs stay from one run to the next.
 func Suites() string {
