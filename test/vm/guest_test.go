@@ -138,11 +138,17 @@ func TestMemoryComesBack(t *testing.T) {
 		if used.Resident < idle+120<<20 {
 			t.Fatalf("%d MiB are resident with 150 in use, %d before", used.Resident>>20, idle>>20)
 		}
+		seen := v.resident(t)
 		sh.do(t, "drop")
 		until(t, "most of 150 MiB is back", func() bool {
 			now := memory()
 			return now.Resident+100<<20 < used.Resident && now.Reports-used.Reports >= 100<<20
 		})
+		now := v.resident(t)
+		t.Logf("the host sees %d MiB with 150 in use, and %d after they were freed", seen>>20, now>>20)
+		if now+100<<20 > seen {
+			t.Error("the host does not see them go")
+		}
 	})
 	t.Run("the guest gives what it is asked for, and says how it stands", func(t *testing.T) {
 		target := uint64(96 << 20)

@@ -212,7 +212,7 @@ func (v *vm) event(t *testing.T, after uint64, kind vmapi.EventKind) vmapi.Event
 	}
 }
 
-// descriptors and threads are how many the process has.
+// descriptors is how many the process has.
 func (v *vm) descriptors(t *testing.T) int {
 	t.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", v.Pid()))
@@ -220,6 +220,20 @@ func (v *vm) descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(list)
+}
+
+// resident is how much memory the process has, as the host's kernel says from outside.
+func (v *vm) resident(t *testing.T) uint64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", v.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size, pages uint64
+	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * uint64(os.Getpagesize())
 }
 
 // until waits for something that comes true by itself.
