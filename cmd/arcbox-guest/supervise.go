@@ -100,7 +100,6 @@ func (s *supervisor) once(ctx context.Context) error {
 	ipc.Handle(mux, initapi.End, s.end)
 	conn := ipc.NewConn(sock, mux)
 	if s.mind(ctx, conn, child.Ended) {
-		say("the agent does not answer and is killed")
 		s.r.Signal(child, unix.SIGKILL)
 		<-child.Ended
 	}
@@ -132,8 +131,8 @@ func (s *supervisor) start(theirs *os.File) (reap.Child, error) {
 	return s.r.Start([]string{self, agentArg}, attr)
 }
 
-// mind watches the agent until it ends, or is wedged.
-func (s *supervisor) mind(ctx context.Context, conn *ipc.Conn, ended <-chan syscall.WaitStatus) (wedged bool) {
+// mind watches the agent until it ends, or is of no use.
+func (s *supervisor) mind(ctx context.Context, conn *ipc.Conn, ended <-chan syscall.WaitStatus) (useless bool) {
 	begun := s.begun
 	for {
 		select {
@@ -148,9 +147,11 @@ func (s *supervisor) mind(ctx context.Context, conn *ipc.Conn, ended <-chan sysc
 			begun = nil
 			if _, err := ipc.Call(ctx, conn, initapi.Begin, s.message); err != nil && ctx.Err() == nil {
 				say("the agent cannot begin: %v", err)
+				return true
 			}
 		case <-time.After(pingEvery):
 			if !answers(ctx, conn) && ctx.Err() == nil {
+				say("the agent does not answer")
 				return true
 			}
 		}

@@ -28,6 +28,9 @@ import (
 // system asks for a machine as users have it: an asset with its root, a data disk, and the guest's agent.
 func (v *vm) system(t *testing.T, more string) *vmapi.ConfigureReq {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience) // it is asked for much
+	t.Cleanup(cancel)
+	v.ctx = ctx
 	fl := kit.AFlavour(t, kit.Any)
 	req := &vmapi.ConfigureReq{
 		Label: t.Name(), CPUs: 1, Memory: 512 << 20, Cmdline: fl.Cmdline + " arcbox.agent=1 " + more,
@@ -242,6 +245,32 @@ func TestTheGuestsAgent(t *testing.T) {
 		g.sh(t, "rm /data/big && sync")
 		if resp := tell(t, g, guestapi.Trim, &guestapi.TrimReq{}); resp.Bytes < 64<<20 {
 			t.Errorf("%d bytes were trimmed", resp.Bytes)
+		}
+	})
+	t.Run("a guest that is watched says what happens to it", func(t *testing.T) {
+		mux, reports, beats := ipc.NewMux(), make(chan *guestapi.ReportNote, 1000), make(chan *guestapi.BeatNote, 1000)
+		ipc.OnNote(mux, guestapi.Report, func(_ context.Context, n *guestapi.ReportNote) { reports <- n })
+		ipc.OnNote(mux, guestapi.Beat, func(_ context.Context, n *guestapi.BeatNote) { beats <- n })
+		resp := ask(t, v, vmapi.Connect, &vmapi.ConnectReq{Port: guestapi.Port})
+		watching := &guest{Conn: ipc.NewConn(stream(t, &resp.Files, resp.Stream), mux), ctx: v.ctx}
+		defer watching.Close()
+		tell(t, watching, guestapi.Watch, &guestapi.WatchReq{BeatMS: 1000, Pressure: 1})
+		if first := <-reports; first.Execs != 0 || first.Memory.Total < 400<<20 || first.Memory.Needed < 64<<20 || first.Memory.Needed > first.Memory.Total {
+			t.Errorf("the first report is %+v", first)
+		}
+		<-beats
+		// A group of programs that may have little memory, and whose allocations are slowed down when they take more.
+		g.sh(t, `cd /sys/fs/cgroup && echo +memory > cgroup.subtree_control && mkdir -p poor && echo 2M > poor/memory.high &&
+			(echo 0 > poor/cgroup.procs && exec timeout 5 sh -c 'head -c 30000000 /dev/zero | tail -c 20000000 > /dev/null') || true`)
+		for {
+			select {
+			case r := <-reports:
+				if r.Memory.Pressure >= 1 {
+					return
+				}
+			case <-v.ctx.Done():
+				t.Fatal("nothing is heard of programs that wait for memory")
+			}
 		}
 	})
 	var echo guestapi.Service
