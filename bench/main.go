@@ -75,6 +75,7 @@ func run(only, out string, rounds int) error {
 		fmt.Fprintf(os.Stderr, "bench: figures with a guest are left out: %v\n", err)
 	}
 	suites = append(suites, guests...)
+	suites = append(suites, frontSuites()...)
 	suites = append(suites, machineSuites(filepath.Join("bin", "arcbox-vm"))...)
 	var all []figure
 	for _, s := range suites {
