@@ -69,6 +69,10 @@ func (m *Machine) rests(set Settings) (event lifecycle.Event, epoch uint64, wait
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	busy = busy || m.uses > 0 || len(m.holds) > 0
+	if m.busy && !busy {
+		m.used = time.Now() // until now
+	}
+	m.busy = busy
 	switch {
 	case m.state == lifecycle.Running && !busy:
 		if wait = set.IdleAfter - time.Since(m.used); wait <= 0 {
@@ -275,7 +279,7 @@ func (s *session) tellMemory(text string) {
 func (g *Manager) MemoryPressure() {
 	for _, m := range g.all() {
 		m.mu.Lock()
-		m.used = time.Time{}
+		m.used, m.busy = time.Time{}, false
 		m.consider()
 		m.mu.Unlock()
 	}

@@ -38,6 +38,7 @@ type Machine struct {
 	holds   map[string]*agentapi.Held
 	uses    int       // that were not released
 	used    time.Time // when something used it last
+	busy    bool      // when watchIdle looked last
 	// state, since and epoch are those of life, as changed was told.
 	state lifecycle.State
 	since time.Time

@@ -92,9 +92,24 @@ func TestAMachineAtRest(t *testing.T) {
 	if said := sh(t, m, "echo awake"); said != "awake" || m.Info().BootID != boot {
 		t.Errorf("it says %q, boot %s before and %s now", said, boot, m.Info().BootID)
 	}
+	// A program that runs in the guest is use, although nobody calls.
+	is(t, m, lifecycle.Idle)
+	seq := h.events.Last()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := run(m, "sleep 3")
+		ended <- err
+	}()
+	active := h.event(t, seq, agentapi.MachineActive)
+	if idle := h.event(t, active.Seq, agentapi.MachineIdle); idle.Time.Before(active.Time.Add(2 * time.Second)) {
+		t.Errorf("it was woken at %v and rested at %v, and a program ran for 3 s", active.Time, idle.Time)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 	release := m.Use()
 	is(t, m, lifecycle.Running)
-	seq := h.events.Last()
+	seq = h.events.Last()
 	h.set(func(s *machine.Settings) { s.StopAfter = 100 * time.Millisecond })
 	release()
 	h.event(t, h.event(t, seq, agentapi.MachineIdle).Seq, agentapi.MachineStopped)
