@@ -162,7 +162,7 @@ func TestSameTreeSameImage(t *testing.T) {
 	var images [2][]byte
 	for i := range images {
 		image := filepath.Join(t.TempDir(), "root.erofs")
-		if err := makeEROFS(t.Context(), files, image, t.TempDir()); err != nil {
+		if err := makeEROFS(t.Context(), files, rootUUID, image); err != nil {
 			t.Fatal(err)
 		}
 		var err error

@@ -248,9 +248,11 @@ func TestTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var wg sync.WaitGroup
 	for i := range cpus {
 		g.cpus[i].private.prepare()
+	}
+	var wg sync.WaitGroup
+	for i := range cpus {
 		wg.Go(func() {
 			g.Access(i, arm64.ICC_PMR_EL1, true, 0xf0)
 			g.Access(i, arm64.ICC_IGRPEN1_EL1, true, 1)

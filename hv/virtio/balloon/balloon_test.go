@@ -248,8 +248,9 @@ func TestStatisticsThatDoNotCome(t *testing.T) {
 
 func TestHostThatRefusesIsCounted(t *testing.T) {
 	dev := New()
-	d := virtiotest.Start(t, dev, virtiotest.Options{})
+	d := virtiotest.New(t, dev, virtiotest.Options{})
 	d.Space.OnReturn(mem.Granule, func(uint64, []byte) error { return mem.ErrRange })
+	d.Init()
 	d.Queues[3].Do(block(d, 2<<20))
 	if _, got := dev.Returned(); got != 0 || dev.Failures() != 1 {
 		t.Errorf("%d bytes returned, %d failures, want 0 and 1", got, dev.Failures())

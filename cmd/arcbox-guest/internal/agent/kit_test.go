@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 		beService(after)
 		return
 	}
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP) // who started the tests may ignore it, and programs would inherit that
 	goleak.VerifyTestMain(m)
 }
 
