@@ -54,11 +54,16 @@ func build(init string, more []string) error {
 	for _, name := range more {
 		programs = append(programs, cmd+name)
 	}
-	if HVF() {
-		programs = append([]string{"-tags", "macshim"}, programs...)
-	}
-	if err := goBuild(nil, programs...); err != nil || init == "" {
+	if err := goBuild(nil, programs...); err != nil {
 		return err
+	}
+	if HVF() { // the one program that has an engine
+		if err := goBuild(nil, "-tags", "macshim", cmd+"arcbox-vm"); err != nil {
+			return err
+		}
+	}
+	if init == "" {
+		return nil
 	}
 	guest := []string{"GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0"}
 	if err := goBuild(guest, init); err != nil {
