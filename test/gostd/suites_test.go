@@ -104,10 +104,20 @@ func (g group) disk(t *testing.T, list []suite) string {
 	return kit.Erofs(t, root)
 }
 
+// goroot is where the go command has its sources; a test that was built with -trimpath does not know by itself.
+func goroot(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatalf("cannot find GOROOT: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // sources are the directories of GOROOT/src, but for that of the commands.
 func sources(t *testing.T) (dirs []string) {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(runtime.GOROOT(), "src"))
+	entries, err := os.ReadDir(filepath.Join(goroot(t), "src"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +136,7 @@ func place(t *testing.T, root string, s suite) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(runtime.GOROOT(), "src", s.pkg, "*.*"))
+	files, err := filepath.Glob(filepath.Join(goroot(t), "src", s.pkg, "*.*"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +167,7 @@ func copyFile(t *testing.T, to, from string) {
 func copyDirs(t *testing.T, root string, dirs ...string) {
 	t.Helper()
 	for _, dir := range dirs {
-		from, to := filepath.Join(runtime.GOROOT(), dir), filepath.Join(root, dir)
+		from, to := filepath.Join(goroot(t), dir), filepath.Join(root, dir)
 		if _, err := os.Stat(from); err != nil {
 			continue
 		}
