@@ -69,7 +69,7 @@ func TestTheGuestDoesNotNoticeItsOwnersDie(t *testing.T) {
 			found++
 		}
 	}
-	if lost == 0 || found != kit.Rounds(5, 20) {
+	if lost > found || found != kit.Rounds(5, 20) { // a new owner may come before the loss of the old one is seen
 		t.Errorf("the journal tells of %d losses and %d adoptions", lost, found)
 	}
 	if err := owner.Close(); err != nil {
