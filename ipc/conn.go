@@ -213,6 +213,9 @@ func (c *Conn) lead() {
 	for {
 		serve, err := c.next()
 		if err != nil {
+			if errors.Is(err, io.EOF) {
+				c.greet() // a peer that only ever closed its half is owed our hello
+			}
 			c.end(err)
 			return
 		}

@@ -10,9 +10,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
@@ -223,6 +225,17 @@ func TestSignal(t *testing.T) {
 		if resp := <-result; resp == nil || resp.Signal != "SIGINT" || resp.Status != 130 {
 			t.Errorf("with terminal %v: ended with %+v", terminal != nil, resp)
 		}
+	}
+}
+
+// However the agent was started, a program gets every signal as it is by default.
+func TestIgnoredSignalsAreNotInherited(t *testing.T) {
+	signal.Ignore(syscall.SIGUSR2)
+	defer signal.Reset(syscall.SIGUSR2)
+	h := serve(t, nil)
+	resp := must(t, h, guestapi.Exec, &guestapi.ExecReq{Argv: []string{"sh", "-c", "kill -USR2 $$"}})
+	if resp.Signal != "SIGUSR2" {
+		t.Errorf("the program ended with %+v", resp)
 	}
 }
 

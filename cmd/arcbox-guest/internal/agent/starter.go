@@ -4,6 +4,7 @@ package agent
 
 import (
 	"os"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -23,6 +24,7 @@ func newStarter() *starter {
 	s := &starter{orders: make(chan func()), done: make(chan struct{})}
 	own, err := os.ReadFile("/proc/self/oom_score_adj")
 	s.exposed = err == nil && string(own) != "0\n"
+	hearIgnored()
 	go func() {
 		defer close(s.done)
 		runtime.LockOSThread() // for good: the thread ends with this goroutine
@@ -31,6 +33,17 @@ func newStarter() *starter {
 		}
 	}()
 	return s
+}
+
+// hearIgnored takes the signals that this process was started to ignore, and does nothing
+// about them. To it that is the same; a program that it starts would inherit the ignoring,
+// and with this has the default: execve(2) resets what is caught, not what is ignored.
+func hearIgnored() {
+	for sig := syscall.Signal(1); sig < 32; sig++ {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
 }
 
 func (s *starter) close() {
