@@ -245,6 +245,31 @@ func TestGuestClosesWithDataUnread(t *testing.T) {
 	}
 }
 
+// What a program in the guest wrote and left behind is there for whoever accepts later.
+func TestGuestIsGoneBeforeAnybodyAccepts(t *testing.T) {
+	dev := device(t)
+	g := startGuest(t, dev)
+	l, err := dev.Listen(1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for here := uint32(2000); here < 2100; here++ {
+		g.say(opRequest, here, 1024, 0, "")
+		g.expect(opResponse, here, 1024)
+		g.say(opData, here, 1024, 0, "hello")
+		g.say(opShutdown, here, 1024, noneLeft, "")
+		g.expect(opReset, here, 1024)
+		f, err := accept(t, l).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(f); string(b) != "hello" || err != nil {
+			t.Errorf("whoever accepts reads %q, %v", b, err)
+		}
+		f.Close()
+	}
+}
+
 func TestCloseDeliversWhatWasWritten(t *testing.T) {
 	dev := device(t)
 	g := startGuest(t, dev)
