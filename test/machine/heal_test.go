@@ -3,6 +3,8 @@ package machine_test
 import (
 	"context"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +19,25 @@ func kill(t *testing.T, m *machine.Machine, sig syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(m.Info().VMPID, sig); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// put builds a program for the guest and copies it there.
+func put(t *testing.T, m *machine.Machine, pkg, path string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, pkg)
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	f, err := os.Open(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if said, err := runWith(m, f, "cat > "+path+" && chmod +x "+path); err != nil {
+		t.Fatalf("%v: %s", err, said)
 	}
 }
 
@@ -38,6 +59,12 @@ func TestWhatIsSeenAndHealed(t *testing.T) {
 		{"the VM process is killed", func(t *testing.T) { kill(t, m, syscall.SIGKILL) }, "signal: killed", "--- configuration"},
 		{"the VM process is stopped", func(t *testing.T) { kill(t, m, syscall.SIGSTOP) }, "does not answer", "does not say"},
 		{"the guest's kernel panics", func(t *testing.T) { harm(t, m, "echo c > /proc/sysrq-trigger; sleep 100") }, "panic", "sysrq"},
+		// Whoever is not of the kernel, and most of it, gets no time any more; interrupts are taken as before.
+		{"the guest hangs", func(t *testing.T) {
+			put(t, m, "./hang", "/tmp/hang")
+			harm(t, m, "exec /tmp/hang")
+		}, "the guest does not answer", "--- configuration"},
+		{"the guest's agent is stopped", func(t *testing.T) { harm(t, m, "kill -STOP $PPID; sleep 1000") }, "does not answer", "--- configuration"},
 		{"the guest restarts", func(t *testing.T) { harm(t, m, "reboot -f") }, "reset", "--- configuration"},
 	}
 	for _, tt := range tests {
@@ -69,17 +96,24 @@ func TestWhatIsSeenAndHealed(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the guest's agent is killed", func(t *testing.T) {
-		before, seq := m.Info(), h.events.Last()
-		harm(t, m, "kill -9 $PPID")
-		until(t, "the agent is there again", func() bool { _, err := run(m, "true"); return err == nil })
-		if said := sh(t, m, "cat /data/file"); said != "kept" || m.Info().BootID != before.BootID || m.Info().VMPID != before.VMPID {
-			t.Errorf("it says %q, %+v", said, m.Info())
-		}
-		if h.events.Last() != seq {
-			t.Error("the machine was not left as it is")
-		}
-	})
+	// The host leaves to PID 1 what PID 1 may heal.
+	h.set(func(s *machine.Settings) { s.HealthEvery = 10 * time.Second })
+	for name, script := range map[string]string{
+		"the guest's agent is killed":                         "kill -9 $PPID",
+		"the guest's agent is stopped, and there is patience": "kill -STOP $PPID; sleep 1000",
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, seq := m.Info(), h.events.Last()
+			harm(t, m, script)
+			until(t, "the agent is there again", func() bool { _, err := run(m, "true"); return err == nil })
+			if said := sh(t, m, "cat /data/file"); said != "kept" || m.Info().BootID != before.BootID || m.Info().VMPID != before.VMPID {
+				t.Errorf("it says %q, %+v", said, m.Info())
+			}
+			if h.events.Last() != seq {
+				t.Error("the machine was not left as it is")
+			}
+		})
+	}
 }
 
 func TestTheGuestDoesNotNoticeThatItsAgentsDie(t *testing.T) {

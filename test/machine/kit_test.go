@@ -280,7 +280,10 @@ func dial(m *machine.Machine) (*ipc.Conn, error) {
 }
 
 // run has the guest run a script, and gives what it prints.
-func run(m *machine.Machine, script string) (string, error) {
+func run(m *machine.Machine, script string) (string, error) { return runWith(m, nil, script) }
+
+// runWith is run with something to read, if it is not nil.
+func runWith(m *machine.Machine, stdin io.Reader, script string) (string, error) {
 	c, err := dial(m)
 	if err != nil {
 		return "", err
@@ -291,6 +294,14 @@ func run(m *machine.Machine, script string) (string, error) {
 	req := &guestapi.ExecReq{Argv: []string{"sh", "-c", script}}
 	out, ref := req.Open()
 	req.Stdout = ref
+	if stdin != nil {
+		in, ref := req.Open()
+		req.Stdin = ref
+		go func() {
+			io.Copy(in, stdin)
+			in.CloseWrite()
+		}()
+	}
 	text := make(chan []byte, 1)
 	go func() {
 		b, _ := io.ReadAll(out)
