@@ -23,12 +23,14 @@ import (
 // Options are what the agent is started with.
 type Options struct {
 	Home      home.Home
-	Takeover  bool           // end the agent that there is, if there is one
-	VMProgram string         // path of arcbox-vm; arcbox-guest stands beside it
-	Library   *boot.Library  // the boot assets
-	Config    config.Sources // the settings
-	Mock      bool           // machines without VMs
-	Log       zerolog.Logger // where it goes is the caller's
+	Takeover  bool   // end the agent that there is, if there is one
+	VMProgram string // path of arcbox-vm; arcbox-guest stands beside it
+	// NetProgram is the path of arcbox-net; "" for machines without a network.
+	NetProgram string
+	Library    *boot.Library  // the boot assets
+	Config     config.Sources // the settings
+	Mock       bool           // machines without VMs
+	Log        zerolog.Logger // where it goes is the caller's
 	// Listening is told once: nil when the control socket answers, else why there will be no agent. It may be nil.
 	Listening func(error)
 	// Force, when it is closed, ends every wait of the shutdown. It may be nil.
@@ -152,6 +154,8 @@ func (a *agent) setUp(ctx context.Context) {
 	case a.openErr != nil:
 		a.enter(agentapi.SetupFailed, "machines cannot be managed", a.openErr)
 	default:
+		a.manager.AwaitNetworks(ctx)
+		a.enter(agentapi.NetworkReady, "the networks of machines that run are at work", nil)
 		a.settle()
 	}
 }

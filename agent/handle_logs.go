@@ -16,7 +16,7 @@ import (
 const LogName = "arcboxd.log"
 
 // kept are the components whose logs are files of the host.
-var kept = []string{"", "console", "guest", "vm"}
+var kept = []string{"", "console", "guest", "vm", "net"}
 
 func (a *agent) logs(ctx context.Context, req *agentapi.LogsReq) (*agentapi.LogsResp, error) {
 	if req.Component == "agent" {

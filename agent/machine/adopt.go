@@ -22,15 +22,21 @@ type foundVM struct {
 	resp *vmapi.AdoptResp
 }
 
-// Rendezvous sockets are called vm-NAME.sock.
+// Rendezvous sockets are called vm-NAME.sock and, of networks, net-NAME.sock.
 const (
-	socketPrefix = "vm-"
-	socketSuffix = ".sock"
+	socketPrefix    = "vm-"
+	netSocketPrefix = "net-"
+	socketSuffix    = ".sock"
 )
 
 // socket is where the VM of a machine waits for its next owner.
 func (g *Manager) socket(name string) (string, error) {
 	return g.opts.Home.Socket(socketPrefix + name + socketSuffix)
+}
+
+// netSocket is where the network of a machine waits for its next owner.
+func (g *Manager) netSocket(name string) (string, error) {
+	return g.opts.Home.Socket(netSocketPrefix + name + socketSuffix)
 }
 
 // adoptTime is how long a VM may take to let itself be adopted.
@@ -78,7 +84,7 @@ func (g *Manager) adopt(ctx context.Context, path string) *foundVM {
 	if err != nil {
 		log.Error().Err(err).Msg("cannot adopt a VM")
 		if ctx.Err() != nil {
-			killStuck(log, path)
+			killStuck(log, vmProgram, path)
 		}
 		return nil
 	}
@@ -114,36 +120,32 @@ func (g *Manager) recreate(vm *foundVM) {
 // who bound it, which is an agent of the past.
 const pidSuffix = ".pid"
 
-// notePID writes down which process is about to listen.
-func (m *Machine) notePID(pid int) error {
-	path, err := m.mgr.socket(m.name)
-	if err != nil {
-		return err
-	}
+// notePID writes down which process is about to listen at a socket.
+func notePID(path string, pid int) error {
 	return os.WriteFile(path+pidSuffix, strconv.AppendInt(nil, int64(pid), 10), 0o600)
 }
 
-// killStuck ends a VM process that holds its socket and does not answer: it is stopped, or hangs. While somebody listens there the
+// killStuck ends a process that holds its socket and does not answer: it is stopped, or hangs. While somebody listens there the
 // process whose number was written down lives, so the number is still its own.
-func killStuck(log zerolog.Logger, path string) {
+func killStuck(log zerolog.Logger, prog program, path string) {
 	b, err := os.ReadFile(path + pidSuffix)
 	if err != nil {
 		log.Error().Err(err).Msg("cannot tell which process does not answer")
 		return
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 || processName(pid) != vmProgram {
-		log.Error().Err(err).Int("pid", pid).Msg("the process that was written down is no arcbox-vm")
+	if err != nil || pid <= 1 || processName(pid) != prog.name {
+		log.Error().Err(err).Int("pid", pid).Msg("the process that was written down is no " + prog.name)
 		return
 	}
-	log.Warn().Int("pid", pid).Msg("killing a VM process that does not answer")
-	p := &Process{pid: pid, exited: make(chan struct{})}
+	log.Warn().Int("pid", pid).Msg("killing an " + prog.name + " that does not answer")
+	p := &Process{program: prog, pid: pid, exited: make(chan struct{})}
 	if err := p.watch(); err != nil {
-		log.Error().Err(err).Msg("cannot watch a VM process")
+		log.Error().Err(err).Msg("cannot watch it")
 		return
 	}
 	if err := p.Kill(); err != nil {
-		log.Error().Err(err).Msg("cannot end a VM process")
+		log.Error().Err(err).Msg("cannot end it")
 		return
 	}
 	clearSocket(path)

@@ -14,6 +14,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
@@ -37,7 +38,7 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	log, err := m.openVMLog()
+	log, err := m.openProcessLog(logVM)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,11 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := m.notePID(proc.Pid()); err != nil {
+	path, err := m.mgr.socket(m.name)
+	if err == nil {
+		err = notePID(path, proc.Pid())
+	}
+	if err != nil {
 		return errors.Join(err, proc.Kill())
 	}
 	s := newSession(m, epoch, r, proc)
@@ -161,6 +166,9 @@ func (m *Machine) request(r *Record) (*vmapi.ConfigureReq, openFiles, error) {
 	req := &vmapi.ConfigureReq{
 		Label: string(label), Engine: r.Backend, CPUs: r.CPUs, Memory: r.Memory, Cmdline: r.Cmdline,
 		CID: uint64(r.CID), Listen: []uint32{guestapi.AnnouncePort}, Balloon: true, OrphanMS: s.Orphan.Milliseconds(),
+	}
+	if m.mgr.opts.NetProgram != "" {
+		req.Net = &vmapi.Net{MAC: macOf(r), MTU: netapi.DefaultMTU}
 	}
 	if req.Kernel, err = attach(&req.Files, "kernel", r.Kernel); err != nil {
 		return req, nil, err

@@ -17,8 +17,10 @@ import (
 type Options struct {
 	Home    home.Home
 	Program string // path of arcbox-vm
-	Events  *event.Bus
-	Log     zerolog.Logger
+	// NetProgram is the path of arcbox-net; "" for machines without a network.
+	NetProgram string
+	Events     *event.Bus
+	Log        zerolog.Logger
 
 	// Settings are what is configured now; they are asked for at each use, and may change between. Nil means the defaults.
 	Settings func() Settings

@@ -1,4 +1,4 @@
-// Package machine supervises the processes that hold VMs.
+// Package machine supervises the processes that hold VMs and play their networks.
 package machine
 
 import (
@@ -12,36 +12,57 @@ import (
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
 
-// A Process is one running arcbox-vm and the connection to it, as its owner. Any
-// goroutine may use it. It ends with Close, or with Detach for a machine that is to
+// A Process is one running arcbox-vm or arcbox-net and the connection to it, as its owner. Any
+// goroutine may use it. It ends with Close, or with Detach for one that is to
 // live on.
 type Process struct {
 	*ipc.Conn
+	program
 	pid     int
 	watched *os.File      // of a process that was adopted: readable when it is gone
 	exited  chan struct{} // closed when the process is gone
 	err     error         // how it ended, once exited; only a parent is told
 }
 
-// vmProgram is the name of the program.
-const vmProgram = "arcbox-vm"
+// A program is what a Process runs: its name, and how it is asked to end.
+type program struct {
+	name string
+	quit func(ctx context.Context, conn *ipc.Conn) error
+}
+
+var (
+	vmProgram = program{"arcbox-vm", func(ctx context.Context, conn *ipc.Conn) error {
+		_, err := ipc.Call(ctx, conn, vmapi.Quit, &vmapi.QuitReq{})
+		return err
+	}}
+	netProgram = program{"arcbox-net", func(ctx context.Context, conn *ipc.Conn) error {
+		_, err := ipc.Call(ctx, conn, netapi.Quit, &netapi.QuitReq{})
+		return err
+	}}
+)
 
 // VMProgram is the path of arcbox-vm: it stands beside the running program.
-func VMProgram() (string, error) {
+func VMProgram() (string, error) { return vmProgram.path() }
+
+// NetProgram is the path of arcbox-net, likewise.
+func NetProgram() (string, error) { return netProgram.path() }
+
+func (prog program) path() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("cannot find arcbox-vm: %w", err)
+		return "", fmt.Errorf("cannot find %s: %w", prog.name, err)
 	}
 	if real, err := filepath.EvalSymlinks(self); err == nil {
 		self = real
 	}
-	path := filepath.Join(filepath.Dir(self), vmProgram)
+	path := filepath.Join(filepath.Dir(self), prog.name)
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("cannot find arcbox-vm: %w; it belongs beside %s", err, self)
+		return "", fmt.Errorf("cannot find %s: %w; it belongs beside %s", prog.name, err, self)
 	}
 	return path, nil
 }
@@ -50,6 +71,11 @@ func VMProgram() (string, error) {
 // and its end of the connection. Its process group is its own, so that a
 // Ctrl-C at the terminal reaches only the caller, who decides what it means.
 func StartProcess(path string, stderr *os.File) (*Process, error) {
+	return vmProgram.start(path, stderr)
+}
+
+// start runs the program at path.
+func (prog program) start(path string, stderr *os.File) (*Process, error) {
 	sock, theirs, err := ipc.Pair()
 	if err != nil {
 		return nil, err
@@ -61,9 +87,9 @@ func StartProcess(path string, stderr *os.File) (*Process, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		sock.Close()
-		return nil, fmt.Errorf("cannot start arcbox-vm: %w", err)
+		return nil, fmt.Errorf("cannot start %s: %w", prog.name, err)
 	}
-	p := &Process{Conn: ipc.NewConn(sock, nil), pid: cmd.Process.Pid, exited: make(chan struct{})}
+	p := &Process{Conn: ipc.NewConn(sock, nil), program: prog, pid: cmd.Process.Pid, exited: make(chan struct{})}
 	go func() {
 		defer close(p.exited)
 		p.err = p.verdict(cmd.Wait())
@@ -76,16 +102,16 @@ func (p *Process) verdict(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("arcbox-vm (pid %d) ended badly: %w", p.pid, err)
+	return fmt.Errorf("%s (pid %d) ended badly: %w", p.name, p.pid, err)
 }
 
-// Rendezvous listens at path, for ConfigureReq.Rendezvous: the VM goes on listening when
+// Rendezvous listens at path, for ConfigureReq.Rendezvous: the process goes on listening when
 // this process is gone. A socket that nobody listens on any more is replaced; the
 // directory must be the user's alone. The caller closes the file once it is sent.
 func Rendezvous(path string) (*os.File, error) {
 	l, err := unixsock.Listen(path)
 	if errors.Is(err, unixsock.ErrInUse) {
-		return nil, fmt.Errorf("%w: a VM is there already; adopt it", err)
+		return nil, fmt.Errorf("%w: a process is there already; adopt it", err)
 	}
 	if err != nil {
 		return nil, err
@@ -97,25 +123,34 @@ func Rendezvous(path string) (*os.File, error) {
 // Adopt becomes the owner of the VM that listens at path. Errors: ErrNoVM when nobody
 // does, and what is at path may be removed then; ctx's.
 func Adopt(ctx context.Context, path string) (*Process, *vmapi.AdoptResp, error) {
+	var resp *vmapi.AdoptResp
+	p, err := vmProgram.adopt(ctx, path, func(conn *ipc.Conn) (pid int, err error) {
+		if resp, err = ipc.Call(ctx, conn, vmapi.Adopt, &vmapi.AdoptReq{}); err != nil {
+			return 0, err
+		}
+		return resp.PID, nil
+	})
+	return p, resp, err
+}
+
+// adopt becomes the owner of the process that listens at path. ask says which it is.
+func (prog program) adopt(ctx context.Context, path string, ask func(*ipc.Conn) (pid int, err error)) (*Process, error) {
 	conn, err := unixsock.Dial(ctx, path, nil)
 	switch {
 	case errors.Is(err, unixsock.ErrNobody):
-		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, ErrNoVM)
+		return nil, fmt.Errorf("cannot adopt %s at %s: %w", prog.name, path, ErrNoVM)
 	case err != nil:
-		return nil, nil, fmt.Errorf("cannot adopt the VM: %w", err)
+		return nil, fmt.Errorf("cannot adopt %s: %w", prog.name, err)
 	}
-	p := &Process{Conn: conn, exited: make(chan struct{})}
-	resp, err := ipc.Call(ctx, p.Conn, vmapi.Adopt, &vmapi.AdoptReq{})
+	p := &Process{Conn: conn, program: prog, exited: make(chan struct{})}
+	if p.pid, err = ask(conn); err == nil {
+		err = p.watch()
+	}
 	if err != nil {
-		p.Conn.Close()
-		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, err)
+		conn.Close()
+		return nil, fmt.Errorf("cannot adopt %s at %s: %w", prog.name, path, err)
 	}
-	p.pid = resp.PID
-	if err := p.watch(); err != nil {
-		p.Conn.Close()
-		return nil, nil, fmt.Errorf("cannot adopt the VM at %s: %w", path, err)
-	}
-	return p, resp, nil
+	return p, nil
 }
 
 // watch has exited closed when a process that is not our child is gone, or leaves it
@@ -144,8 +179,8 @@ func (p *Process) watch() error {
 	return nil
 }
 
-// ErrNoVM: the process that held the VM is gone.
-var ErrNoVM = errors.New("there is no VM any more")
+// ErrNoVM: the process that held the VM, or played its network, is gone.
+var ErrNoVM = errors.New("there is no such process any more")
 
 // Pid is the process's id.
 func (p *Process) Pid() int { return p.pid }
@@ -173,7 +208,7 @@ func (p *Process) Kill() error {
 	default:
 	}
 	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("cannot kill arcbox-vm (pid %d): %w", p.pid, err)
+		return fmt.Errorf("cannot kill %s (pid %d): %w", p.name, p.pid, err)
 	}
 	if p.Conn != nil {
 		p.Conn.Close()
@@ -186,18 +221,18 @@ func (p *Process) Kill() error {
 // the medium takes longest.
 const quitTime = 30 * time.Second
 
-// Close has arcbox-vm stop its guest and exit, and waits for it; one that does not is
+// Close has the process end its work, arcbox-vm its guest, and exit, and waits for it; one that does not is
 // killed. Errors: how the process ended, unless it was exit 0.
 func (p *Process) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), quitTime)
 	defer cancel()
-	_, _ = ipc.Call(ctx, p.Conn, vmapi.Quit, &vmapi.QuitReq{}) // the wait tells
+	_ = p.quit(ctx, p.Conn) // the wait tells
 	p.Conn.Close()
 	select {
 	case <-p.exited:
 		return p.err
 	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("arcbox-vm (pid %d) did not end within %v and was killed", p.pid, quitTime), p.Kill())
+		return errors.Join(fmt.Errorf("%s (pid %d) did not end within %v and was killed", p.name, p.pid, quitTime), p.Kill())
 	}
 }
 

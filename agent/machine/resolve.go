@@ -10,6 +10,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 )
 
 // desire fills in what the machine of record r shall be made of: what was asked for by name, else what is configured,
@@ -24,7 +25,7 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 	}
 	d.Asset, d.Initrd = asset.ID, asset.Path(boot.InitrdName)
 	d.Kernel = either(a.Kernel, either(s.Kernel, asset.Path(boot.KernelName)))
-	more := []string{s.Cmdline, guestapi.AgentParam}
+	more := []string{s.Cmdline, guestapi.AgentParam, netParam}
 	if r.Role == RoleRosetta {
 		more = append(more, guestapi.EmulateParam)
 	}
@@ -44,6 +45,9 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 	d.Disks = append(d.Disks, a.Disks...)
 	return d, nil
 }
+
+// netParam tells the guest what it is in the network that arcbox-net plays.
+const netParam = guestapi.NetParam + netapi.GuestAddress + "," + netapi.GatewayAddress
 
 const readOnlyMark = ",ro"
 

@@ -35,11 +35,14 @@ type session struct {
 	forced  sync.Once
 	done    chan struct{} // closed when all has ended
 
+	netTried chan struct{} // closed when the network is there, or was tried in vain
+
 	pulse *pulse
 	tight chan struct{} // has a word when a guest at rest is short of memory
 
 	mu       sync.Mutex    // guards what follows
 	link     *link         // to the guest's agent; nil while there is none
+	network  *Process      // that plays the network; nil while there is none
 	relinked chan struct{} // closed when there is another link
 	report   *guestapi.ReportNote
 	events   []string // the last of the VM, as text
@@ -61,7 +64,7 @@ type verdict struct {
 func newSession(m *Machine, epoch uint64, made *Record, proc *Process) *session {
 	s := &session{
 		m: m, epoch: epoch, made: made, proc: proc, over: make(chan struct{}), force: make(chan struct{}), done: make(chan struct{}),
-		relinked: make(chan struct{}), started: time.Now(),
+		relinked: make(chan struct{}), netTried: make(chan struct{}), started: time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulse, s.tight = newPulse(), make(chan struct{}, 1)
@@ -74,6 +77,7 @@ func (s *session) begin(after uint64, adopted bool) {
 	s.watch.Go(func() { s.watchEvents(after) })
 	s.watch.Go(func() { s.watchGuest(adopted) })
 	s.watch.Go(s.watchPulse)
+	s.watch.Go(func() { s.keepNetwork(adopted) })
 	s.logConsoles(adopted)
 }
 
@@ -321,6 +325,9 @@ func (s *session) describe(info *agentapi.Machine) {
 	info.VMPID = s.proc.Pid()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.network != nil {
+		info.NetPID = s.network.Pid()
+	}
 	if s.link != nil {
 		info.BootID = s.link.hello.BootID
 		info.Uptime = time.Since(s.link.booted).Milliseconds()

@@ -20,24 +20,26 @@ const (
 	logConsole = "console" // what the guest prints on hvc0
 	logGuest   = "guest"   // its agent's log, from hvc1
 	logVM      = "vm"      // what arcbox-vm says
+	logNet     = "net"     // what arcbox-net says
 )
 
 // logBounds are those of each log: what a person wants to see of a machine is its last starts.
 var logBounds = logfile.Options{MaxSize: 4 << 20, Files: 2}
 
-// LogPath is the log, of package logfile, of a component: "console" (hvc0), "guest" (its agent, hvc1), "vm" (arcbox-vm).
+// LogPath is the log, of package logfile, of a component: "console" (hvc0), "guest" (its agent, hvc1), "vm" (arcbox-vm), "net" (arcbox-net).
 func (m *Machine) LogPath(component string) string {
 	return filepath.Join(m.mgr.opts.Home.Log(), m.name+"-"+component+".log")
 }
 
-// openVMLog is where arcbox-vm writes what it has to say. It may be put aside between two processes only: they hold it.
-func (m *Machine) openVMLog() (*os.File, error) {
-	path := m.LogPath(logVM)
+// openProcessLog is where a process, logVM or logNet, writes what it has to say. It may be put aside between two processes only: they
+// hold it.
+func (m *Machine) openProcessLog(component string) (*os.File, error) {
+	path := m.LogPath(component)
 	w, err := logfile.Open(path, logBounds)
 	if err != nil {
 		return nil, err
 	}
-	_, err = fmt.Fprintf(w, "--- a VM process starts, %s\n", time.Now().UTC().Format(time.RFC3339))
+	_, err = fmt.Fprintf(w, "--- a process starts, %s\n", time.Now().UTC().Format(time.RFC3339))
 	if err = errors.Join(err, w.Close()); err != nil {
 		return nil, err
 	}

@@ -66,6 +66,9 @@ func prepare(r *reap.Reaper, cfg config.Config) (problems []string) {
 		}
 	}
 	try(name(cfg.Hostname))
+	if cfg.Network.Address.IsValid() {
+		try(connect(cfg.Network))
+	}
 	if device := cfg.DataDevice(); device != "" {
 		try(mountData(r, device))
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 )
 
 // Sizes of a frame in bytes: an Ethernet header at least, the largest IP packet behind a header with a VLAN tag at most.
@@ -14,12 +15,14 @@ const (
 )
 
 // A checked stream ends at the first frame whose length makes no sense: the library behind it believes what it reads, and
-// the other end may be a guest that broke out of its machine. One goroutine reads.
+// the other end may be a guest that broke out of its machine. It also counts, which the library does for whoever may race with
+// it. One goroutine reads.
 type checked struct {
 	net.Conn
-	head [4]byte
-	held int // bytes of head that are still to be given
-	left int // bytes of the frame under way
+	sent, received *atomic.Uint64
+	head           [4]byte
+	held           int // bytes of head that are still to be given
+	left           int // bytes of the frame under way
 }
 
 // Read gives a prefix or a piece of a frame.
@@ -41,5 +44,12 @@ func (c *checked) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p[:min(len(p), c.left)])
 	c.left -= n
+	c.received.Add(uint64(n))
+	return n, err
+}
+
+func (c *checked) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.sent.Add(uint64(n))
 	return n, err
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/containers/gvisor-tap-vsock/pkg/types"
@@ -38,6 +39,7 @@ type network struct {
 	virtual        *virtualnetwork.VirtualNetwork
 	services       http.Handler // of the library, which is asked in its own way
 	busy           sync.WaitGroup
+	sent, received atomic.Uint64 // bytes, of all links
 
 	mu    sync.Mutex // guards what follows
 	link  net.Conn   // nil when it has ended
@@ -98,7 +100,7 @@ func (n *network) plug(conn net.Conn) {
 		before.Close()
 	}
 	n.busy.Go(func() {
-		err := n.virtual.AcceptQemu(context.Background(), &checked{Conn: conn})
+		err := n.virtual.AcceptQemu(context.Background(), &checked{Conn: conn, sent: &n.sent, received: &n.received})
 		conn.Close()
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -147,7 +149,7 @@ func (n *network) close() {
 func (n *network) stats(context.Context, *netapi.StatsReq) (*netapi.StatsResp, error) {
 	return &netapi.StatsResp{
 		Linked: n.linked(), Ports: n.published(),
-		Sent: n.virtual.BytesSent(), Received: n.virtual.BytesReceived(),
+		Sent: n.sent.Load(), Received: n.received.Load(),
 	}, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv/virtio"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/balloon"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/console"
+	network "github.com/arcboxlabs/arcbox-go/hv/virtio/net"
 	"github.com/arcboxlabs/arcbox-go/hv/virtio/rng"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
@@ -41,6 +42,7 @@ type machine struct {
 	disks    []*disk
 	ports    *ports          // nil without vsock
 	balloon  *balloon.Device // nil for none
+	card     *network.Device // nil for none
 	files    []io.Closer     // logs, traces
 	repeats  bool            // deterministic
 	gdb      net.Listener    // nil for none
@@ -71,7 +73,7 @@ func newMachine(events *journal, req *vmapi.ConfigureReq) (*machine, error) {
 	}
 	for _, part := range []func(*board.Config, *vmapi.ConfigureReq) error{
 		m.checkBounds, m.addEngine, m.addKernel, m.addInitrd, m.addDeterministic, m.addConsoles, m.addDisks, m.addRandom,
-		m.addVsock, m.addBalloon, m.addTrace, m.addGDB, m.addBoard,
+		m.addVsock, m.addNet, m.addBalloon, m.addTrace, m.addGDB, m.addBoard,
 	} {
 		if err := part(&cfg, req); err != nil {
 			m.discard()
@@ -338,6 +340,9 @@ func (m *machine) join(joined *sync.WaitGroup) {
 // closeFiles closes what newMachine opened. All that the guest has written is on the medium
 // then, whatever the flush policy was.
 func (m *machine) closeFiles() {
+	if m.card != nil {
+		m.card.Close()
+	}
 	if m.terminal != nil {
 		m.terminal.Close()
 	}

@@ -41,6 +41,7 @@ func (m *machine) stats() *vmapi.StatsResp {
 		sent, received := m.ports.dev.Bytes()
 		resp.Vsock = &vmapi.VsockStats{Sent: sent, Received: received, Connections: m.ports.dev.Conns()}
 	}
+	resp.Net = m.netStats()
 	return resp
 }
 

@@ -75,6 +75,7 @@ func (v *vm) routes() *ipc.Mux {
 	owned.Serve(mux, v.keeper, vmapi.Resize, onMachine(v, (*machine).resize))
 	owned.Serve(mux, v.keeper, vmapi.Balloon, onMachine(v, (*machine).askBalloon))
 	owned.Serve(mux, v.keeper, vmapi.SetFlush, onMachine(v, (*machine).setFlush))
+	owned.Serve(mux, v.keeper, vmapi.SetLink, onMachine(v, (*machine).setLink))
 	owned.Serve(mux, v.keeper, vmapi.ResizeDisk, onMachine(v, (*machine).resizeDisk))
 	return mux
 }

@@ -22,8 +22,8 @@ func newLogs() *cobra.Command {
 		Use:   "logs [-f] [--component NAME] [NAME]",
 		Short: "Show what a machine or the agent has logged",
 		Long: `Logs shows the console of a machine, or with --component another log: console, guest
-(the guest's agent), vm (the process that holds it), agent (arcboxd itself), or a service in the
-guest by its name. With -f it goes on until Ctrl-C. It never starts a machine.`,
+(the guest's agent), vm (the process that holds it), net (the one that plays its network), agent (arcboxd itself),
+or a service in the guest by its name. With -f it goes on until Ctrl-C. It never starts a machine.`,
 		Example: `  arcbox logs -n 50
   arcbox logs -f --component guest
   arcbox logs --component agent`,
@@ -47,12 +47,13 @@ guest by its name. With -f it goes on until Ctrl-C. It never starts a machine.`,
 	}
 	fl := cmd.Flags()
 	fl.BoolVarP(&follow, "follow", "f", false, "go on with what comes")
-	fl.StringVar(&component, "component", "", "`NAME` of the log: console, guest, vm, agent, or a service")
+	fl.StringVar(&component, "component", "", "`NAME` of the log: console, guest, vm, net, agent, or a service")
 	fl.IntVarP(&tail, "tail", "n", -1, "begin with the last `N` lines; -1 is all that is kept")
 	completeFlag(cmd, "component", cobra.FixedCompletions([]cobra.Completion{
 		cobra.CompletionWithDesc("console", "what the guest's kernel and init print"),
 		cobra.CompletionWithDesc("guest", "the agent in the guest"),
 		cobra.CompletionWithDesc("vm", "the process that holds the machine"),
+		cobra.CompletionWithDesc("net", "the process that plays the machine's network"),
 		cobra.CompletionWithDesc("agent", "arcboxd itself"),
 	}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

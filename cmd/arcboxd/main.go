@@ -114,12 +114,16 @@ func options(f *flags) (o agent.Options, closeLog func() error, err error) {
 	if err != nil && !f.mock {
 		return o, nil, err
 	}
+	network, err := machine.NetProgram()
+	if err != nil && !f.mock {
+		return o, nil, err
+	}
 	log, closeLog, err := openLog(h)
 	if err != nil {
 		return o, nil, err
 	}
 	return agent.Options{
-		Home: h, VMProgram: vm, Takeover: f.takeover, Mock: f.mock, Log: log, Config: config.Standard(h),
+		Home: h, VMProgram: vm, NetProgram: network, Takeover: f.takeover, Mock: f.mock, Log: log, Config: config.Standard(h),
 		Library: boot.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
 	}, closeLog, nil
 }

@@ -177,10 +177,12 @@ const (
 	MachineFailed    EventKind = "failed"
 	MachineRecovered EventKind = "recovered" // ready again after a failure that nobody asked for
 	MachineRemoved   EventKind = "removed"
-	MachineDrift     EventKind = "drift"  // it differs from what is configured; Changes
-	DiskEvent        EventKind = "disk"   // the host is full, has space again, a request failed
-	MemoryEvent      EventKind = "memory" // memory was asked back or given back
-	RecordSetAside   EventKind = "record" // a record could not be read; Message has where it is now
+	MachineDrift     EventKind = "drift"        // it differs from what is configured; Changes
+	DiskEvent        EventKind = "disk"         // the host is full, has space again, a request failed
+	MemoryEvent      EventKind = "memory"       // memory was asked back or given back
+	NetworkUp        EventKind = "network-up"   // the machine has a network
+	NetworkLost      EventKind = "network-lost" // it has none until the next network-up; Cause
+	RecordSetAside   EventKind = "record"       // a record could not be read; Message has where it is now
 	SetupChanged     EventKind = "setup"
 	// Resync says that Missed events were dropped before the next one: ask for the state anew.
 	Resync EventKind = "resync"
@@ -262,6 +264,7 @@ type Machine struct {
 	Role   string    `json:"role"`
 	CID    uint32    `json:"cid"`
 	VMPID  int       `json:"vm_pid,omitempty"`  // of arcbox-vm, while there is one
+	NetPID int       `json:"net_pid,omitempty"` // of arcbox-net, while there is one
 	BootID string    `json:"boot_id,omitempty"` // of the guest's kernel, while it runs
 	Uptime int64     `json:"uptime,omitempty"`  // ms since the guest's kernel started
 	Cause  string    `json:"cause,omitempty"`   // why it failed

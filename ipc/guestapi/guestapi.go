@@ -41,6 +41,7 @@ const (
 const (
 	AgentParam   = "arcbox.agent=1"        // run the guest's agent
 	EmulateParam = "arcbox.emulate=x86-64" // run x86-64 programs
+	NetParam     = "arcbox.net="           // the machine's address with its bits, and the gateway's, "192.168.127.2/24,192.168.127.1"
 )
 
 // The methods.

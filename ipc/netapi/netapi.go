@@ -53,7 +53,10 @@ const (
 // Defaults of ConfigureReq.
 const (
 	DefaultSubnet = "192.168.127.0/24"
-	DefaultMTU    = 65520 // the wire is a socket: what is larger costs less
+	// GatewayAddress and GuestAddress are those of DefaultSubnet.
+	GatewayAddress = "192.168.127.1"
+	GuestAddress   = "192.168.127.2/24"
+	DefaultMTU     = 65520 // the wire is a socket: what is larger costs less
 )
 
 // HostName is what the host is called in the guest: Docker's users know it.
@@ -136,8 +139,8 @@ type StatsReq struct{}
 // StatsResp counts from the process's start.
 type StatsResp struct {
 	Linked   bool   `json:"linked"`
-	Sent     uint64 `json:"sent"`     // bytes of frames to the machine
-	Received uint64 `json:"received"` // and from it
+	Sent     uint64 `json:"sent"`     // bytes on the link to the machine
+	Received uint64 `json:"received"` // bytes of frames from it
 	Ports    []Port `json:"ports"`
 }
 

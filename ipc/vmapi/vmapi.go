@@ -92,6 +92,8 @@ var (
 	Balloon = ipc.Method[BalloonReq, BalloonResp]{Name: "vm.balloon"}
 	// SetFlush changes what a guest's flush means from now on, and can flush at once.
 	SetFlush = ipc.Method[SetFlushReq, SetFlushResp]{Name: "vm.set-flush"}
+	// SetLink plugs the network card into another network, or into none.
+	SetLink = ipc.Method[SetLinkReq, SetLinkResp]{Name: "vm.set-link"}
 	// ResizeDisk grows a disk's image and tells the guest. Errors: bad-request for a
 	// smaller size: images never shrink.
 	ResizeDisk = ipc.Method[ResizeDiskReq, ResizeDiskResp]{Name: "vm.resize-disk"}
@@ -139,6 +141,9 @@ type ConfigureReq struct {
 	// Balloon gives the machine a balloon, by which memory comes back to the host.
 	Balloon bool `json:"balloon,omitempty"`
 
+	// Net gives the machine a network card, whose cable is pulled until SetLink; nil for none.
+	Net *Net `json:"net,omitempty"`
+
 	// Rendezvous is a listening Unix stream socket where the next owner will connect; 0
 	// for a machine that ends with its first owner.
 	Rendezvous ipc.FD `json:"rendezvous,omitempty"`
@@ -179,6 +184,12 @@ type Deterministic struct {
 	Record ipc.FD  `json:"record,omitempty"` // an empty file, to log what comes from outside; 0 for none
 	Replay ipc.FD  `json:"replay,omitempty"` // such a log, which is given instead; 0 for none
 	Faults *Faults `json:"faults,omitempty"` // nil for none
+}
+
+// Net is a network card.
+type Net struct {
+	MAC string `json:"mac"` // "02:00:00:00:00:01"
+	MTU int    `json:"mtu"` // bytes of IP packet, 1280 to 65520
 }
 
 // Console names one of the guest's consoles, as Linux does.
@@ -439,6 +450,16 @@ type ResizeDiskReq struct {
 // ResizeDiskResp is empty.
 type ResizeDiskResp struct{}
 
+// SetLinkReq has the stream to whoever plays the network: Ethernet frames, each behind 4 bytes of its length,
+// big-endian, whose checksums are vouched for. 0 pulls the cable.
+type SetLinkReq struct {
+	ipc.Files
+	Link ipc.FD `json:"link,omitempty"`
+}
+
+// SetLinkResp is empty.
+type SetLinkResp struct{}
+
 // EventsReq names the last event that the caller knows.
 type EventsReq struct {
 	After uint64 `json:"after"` // 0: from the first one
@@ -474,6 +495,7 @@ const (
 	DiskSpace    EventKind = "disk-space"  // there is some again, and the guest goes on
 	DiskError    EventKind = "disk-error"  // the guest was told that a request failed
 	DeviceBroken EventKind = "device-fail" // the guest broke a device's rules; it must reset it
+	LinkDown     EventKind = "link-down"   // the network has gone away; SetLink gives another
 	Orphaned     EventKind = "orphaned"    // the owner's connection is lost
 	Adopted      EventKind = "adopted"
 	OrphanEnds   EventKind = "orphan-ends" // nobody adopted: the guest is asked to shut down
@@ -490,6 +512,7 @@ type StatsResp struct {
 	Devices []DeviceStats `json:"devices,omitempty"` // in the order of their addresses
 	Disks   []DiskStats   `json:"disks,omitempty"`
 	Vsock   *VsockStats   `json:"vsock,omitempty"`
+	Net     *NetStats     `json:"net,omitempty"`
 	Memory  Memory        `json:"memory"`
 }
 
@@ -559,4 +582,14 @@ type VsockStats struct {
 	Sent        uint64 `json:"sent"`     // bytes to the guest
 	Received    uint64 `json:"received"` // bytes from it
 	Connections int    `json:"connections"`
+}
+
+// NetStats are about the network card. Dropped are frames for which there was no link or no room.
+type NetStats struct {
+	Linked        bool   `json:"linked"`
+	Sent          uint64 `json:"sent"`     // frames from the guest
+	Received      uint64 `json:"received"` // and to it
+	SentBytes     uint64 `json:"sent_bytes"`
+	ReceivedBytes uint64 `json:"received_bytes"`
+	Dropped       uint64 `json:"dropped"`
 }

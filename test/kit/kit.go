@@ -20,7 +20,7 @@ var dir string
 
 // Main builds the programs and the init at path (a package of the caller's, for
 // linux/arm64), runs the tests and cleans up. It returns the exit status. The programs are arcbox,
-// arcbox-vm, and those that more names.
+// arcbox-vm, arcbox-net, and those that more names.
 func Main(m *testing.M, init string, more ...string) int {
 	var err error
 	if dir, err = os.MkdirTemp("", "arcbox-test-"); err != nil {
@@ -50,7 +50,7 @@ func NeedsSoft(t testing.TB) {
 // build makes the programs, and the initrd if there is an init.
 func build(init string, more []string) error {
 	const cmd = "github.com/arcboxlabs/arcbox-go/cmd/"
-	programs := []string{cmd + "arcbox", cmd + "arcbox-vm"}
+	programs := []string{cmd + "arcbox", cmd + "arcbox-vm", cmd + "arcbox-net"}
 	for _, name := range more {
 		programs = append(programs, cmd+name)
 	}

@@ -122,7 +122,7 @@ func (l *logs) String() string {
 // options are what an agent of this home works with.
 func options(h home.Home, program string, log io.Writer, settings func() machine.Settings) machine.Options {
 	return machine.Options{
-		Home: h, Program: program, Events: &event.Bus{}, Log: zerolog.New(log).With().Timestamp().Logger(),
+		Home: h, Program: program, NetProgram: filepath.Join(filepath.Dir(program), "arcbox-net"), Events: &event.Bus{}, Log: zerolog.New(log).With().Timestamp().Logger(),
 		Library:  boot.OpenLibrary(h.Boot(), sharedBoot()),
 		Settings: settings,
 	}

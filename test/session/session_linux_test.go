@@ -131,7 +131,8 @@ func run(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(bin)
-	cmd := exec.Command("go", "build", "-o", bin+"/", "github.com/arcboxlabs/arcbox-go/cmd/arcbox", "github.com/arcboxlabs/arcbox-go/cmd/arcboxd", "github.com/arcboxlabs/arcbox-go/cmd/arcbox-vm")
+	cmd := exec.Command("go", "build", "-o", bin+"/", "github.com/arcboxlabs/arcbox-go/cmd/arcbox", "github.com/arcboxlabs/arcbox-go/cmd/arcboxd", "github.com/arcboxlabs/arcbox-go/cmd/arcbox-vm",
+		"github.com/arcboxlabs/arcbox-go/cmd/arcbox-net")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		os.Stderr.Write(out)
 		return 1

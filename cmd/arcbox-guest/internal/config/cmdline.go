@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -79,6 +80,7 @@ func param(word string) Param {
 //	arcbox.hostname=NAME
 //	arcbox.data=DEVICE      the data disk, or "none"
 //	arcbox.agent=1          run the guest's agent
+//	arcbox.net=A.B.C.D/N,GATEWAY  the network card's address, and the gateway's, which resolves names
 //	arcbox.emulate=x86-64   run programs of other architectures, separated by commas
 //
 // An arcbox.run64 that is not base64 is an error; the Config then holds
@@ -115,12 +117,31 @@ func (c *Config) set(p Param) error {
 		c.Data = p.Value
 	case "arcbox.agent":
 		c.Agent = p.Value == "1"
+	case "arcbox.net":
+		n, err := parseNetwork(p.Value)
+		if err != nil {
+			return err
+		}
+		c.Network = n
 	case "arcbox.emulate":
 		c.Emulate = strings.FieldsFunc(p.Value, func(r rune) bool { return r == ',' })
 	default:
 		c.setKernel(p)
 	}
 	return nil
+}
+
+// parseNetwork reads "192.168.127.2/24,192.168.127.1".
+func parseNetwork(text string) (n Network, err error) {
+	address, gateway, _ := strings.Cut(text, ",")
+	n.Address, err = netip.ParsePrefix(address)
+	if err == nil {
+		n.Gateway, err = netip.ParseAddr(gateway)
+	}
+	if err != nil || !n.Address.Addr().Is4() || !n.Address.Contains(n.Gateway) {
+		return Network{}, fmt.Errorf("cannot read arcbox.net=%.64s: give it as 192.168.127.2/24,192.168.127.1", text)
+	}
+	return n, nil
 }
 
 // setKernel keeps the kernel's own words that the initramfs acts upon.

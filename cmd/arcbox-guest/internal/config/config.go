@@ -6,7 +6,10 @@
 // and no system call, so all of it is tested on any host.
 package config
 
-import "maps"
+import (
+	"maps"
+	"net/netip"
+)
 
 // DefaultInit is the program the initramfs hands over to, as in init=.
 const DefaultInit = "/sbin/arcbox-guest"
@@ -27,11 +30,18 @@ type Config struct {
 	Data     string            // the data disk's device, NoData, or "" for DefaultData
 	Agent    bool              // run the guest's agent
 	Emulate  []string          // foreign architectures whose programs are to run
+	Network  Network           // what the network card is; zero to leave it alone
 
 	Root     string   // root=, read by the initramfs only
 	RootType string   // rootfstype=; "" means erofs
 	Init     string   // init=; "" means DefaultInit
 	Consoles []string // console= device names without options, in the order given
+}
+
+// A Network is a machine's place in an IPv4 network.
+type Network struct {
+	Address netip.Prefix // the machine's own address, and how many bits of it are the network's
+	Gateway netip.Addr   // which also resolves names
 }
 
 // DataDevice is the disk to mount at /data, or "" for none.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -59,6 +60,8 @@ func TestFromCommandLine(t *testing.T) {
 		{"kernel's words", "root=/dev/vda rootfstype=erofs init=/x console=ttyAMA0,115200 console=hvc0",
 			Config{Root: "/dev/vda", RootType: "erofs", Init: "/x", Consoles: []string{"ttyAMA0", "hvc0"}}},
 		{"data disk and name", "arcbox.data=none arcbox.hostname=box", Config{Data: "none", Hostname: "box"}},
+		{"a network", "arcbox.net=192.168.127.2/24,192.168.127.1",
+			Config{Network: Network{netip.MustParsePrefix("192.168.127.2/24"), netip.MustParseAddr("192.168.127.1")}}},
 		{"others are ignored", "arcbox.runner=x quiet", Config{}},
 	}
 	for _, tt := range tests {
@@ -75,6 +78,14 @@ func TestFromCommandLineKeepsTheRest(t *testing.T) {
 	c, err := FromCommandLine("arcbox.run64=%% arcbox.hostname=box")
 	if err == nil || c.Hostname != "box" || c.Run != "" {
 		t.Errorf("bad base64 gives %+v, %v; want an error and the host name kept", c, err)
+	}
+}
+
+func TestNetworksThatAreNone(t *testing.T) {
+	for _, text := range []string{"", "192.168.127.2", "192.168.127.2/24", "192.168.127.2/24,10.0.0.1", "fd00::2/64,fd00::1", "192.168.127.2/33,192.168.127.1"} {
+		if c, err := FromCommandLine("arcbox.net=" + text); err == nil || c.Network != (Network{}) {
+			t.Errorf("arcbox.net=%s gives %+v, %v; want an error", text, c.Network, err)
+		}
 	}
 }
 

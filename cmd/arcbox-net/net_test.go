@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
+)
+
+// hostAddress is the host's loopback in the network.
+const hostAddress = "192.168.127.3"
+
+// hostEcho echoes on a TCP and a UDP port of the host's loopback.
+func hostEcho(t *testing.T) (tcpPort, udpPort int) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	serve(l)
+	u, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { u.Close() })
+	reflect(u)
+	return l.Addr().(*net.TCPAddr).Port, u.LocalAddr().(*net.UDPAddr).Port
+}
+
+func TestAGuestReachesTheHost(t *testing.T) {
+	_, g := startNetwork(t, nil)
+	tcpPort, udpPort := hostEcho(t)
+	c, err := g.dial(hostAddress, tcpPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	echoes(t, c, "hello", false)
+	echoes(t, g.send(t, hostAddress, udpPort), "a datagram", true)
+	t.Run("a name", func(t *testing.T) {
+		if got := resolve(t, g, netapi.HostName+"."); got != hostAddress {
+			t.Errorf("%s is %q, want %s", netapi.HostName, got, hostAddress)
+		}
+	})
+	t.Run("a port where nobody listens", func(t *testing.T) {
+		if c, err := g.dial(hostAddress, 1); err == nil {
+			c.SetReadDeadline(time.Now().Add(patience))
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				t.Error("somebody answers")
+			}
+			c.Close()
+		}
+	})
+}
+
+// resolve asks the gateway for a name.
+func resolve(t *testing.T, g guest, name string) string {
+	t.Helper()
+	q := dnsmessage.Message{Header: dnsmessage.Header{ID: 7, RecursionDesired: true}, Questions: []dnsmessage.Question{
+		{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET},
+	}}
+	text, err := q.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := g.send(t, netapi.GatewayAddress, 53)
+	b := make([]byte, 1500)
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		c.Write(text)
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		n, err := c.Read(b)
+		if err != nil {
+			continue
+		}
+		var m dnsmessage.Message
+		if err := m.Unpack(b[:n]); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range m.Answers {
+			if a, ok := a.Body.(*dnsmessage.AResource); ok {
+				return net.IP(a.A[:]).String()
+			}
+		}
+		return ""
+	}
+	t.Fatal("the gateway's resolver does not answer")
+	return ""
+}
+
+// Bytes are neither lost nor changed by a half close, which says that no more come.
+func TestBytesThroughTheNetwork(t *testing.T) {
+	_, g := startNetwork(t, nil)
+	tcpPort, _ := hostEcho(t)
+	c, err := g.dial(hostAddress, tcpPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	want := make([]byte, 8<<20)
+	rand.Read(want)
+	go func() {
+		c.Write(want)
+		c.(interface{ CloseWrite() error }).CloseWrite()
+	}()
+	c.SetReadDeadline(time.Now().Add(patience))
+	got, err := io.ReadAll(c)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes came back of %d, or others: %v", len(got), len(want), err)
+	}
+}
+
+// port is a port of the host that is free now.
+func port(t *testing.T, network string) uint16 {
+	t.Helper()
+	if network == "tcp" {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return uint16(l.Addr().(*net.TCPAddr).Port)
+	}
+	c, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return uint16(c.LocalAddr().(*net.UDPAddr).Port)
+}
+
+func TestPublishedPorts(t *testing.T) {
+	conn, g := startNetwork(t, nil)
+	g.listen(t, 7)
+	for _, protocol := range []string{"tcp", "udp"} {
+		t.Run(protocol, func(t *testing.T) {
+			p := netapi.Port{Protocol: protocol, Host: "127.0.0.1", HostPort: port(t, protocol), GuestPort: 7}
+			publish := func() error {
+				_, err := call(conn, netapi.Publish, &netapi.PublishReq{Port: p})
+				return err
+			}
+			if err := publish(); err != nil {
+				t.Fatal(err)
+			}
+			where := net.JoinHostPort(p.Host, strconv.Itoa(int(p.HostPort)))
+			c, err := net.Dial(protocol+"4", where)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			echoes(t, c, "through the port", protocol == "udp")
+			refused(t, publish(), netapi.Exists)
+			if _, err := call(conn, netapi.Withdraw, &netapi.WithdrawReq{Port: p}); err != nil {
+				t.Fatal(err)
+			}
+			_, err = call(conn, netapi.Withdraw, &netapi.WithdrawReq{Port: p})
+			refused(t, err, netapi.NotFound)
+			hold(t, protocol, where) // the port is free again, and now another program's
+			refused(t, publish(), netapi.InUse)
+			if stats, err := call(conn, netapi.Stats, &netapi.StatsReq{}); err != nil || len(stats.Ports) != 0 || !stats.Linked || stats.Sent == 0 {
+				t.Errorf("stats are %+v, %v", stats, err)
+			}
+		})
+	}
+}
+
+// hold takes a port of the host, as another program would.
+func hold(t *testing.T, protocol, where string) {
+	t.Helper()
+	var l io.Closer
+	var err error
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if protocol == "tcp" {
+			l, err = net.Listen("tcp4", where)
+		} else {
+			l, err = net.ListenPacket("udp4", where)
+		}
+		if err == nil {
+			t.Cleanup(func() { l.Close() })
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a port that was withdrawn is not free: %v", err)
+		}
+	}
+}
+
+func refused(t *testing.T, err error, code ipc.Code) {
+	t.Helper()
+	var e *ipc.Error
+	if !errors.As(err, &e) || e.Code != code {
+		t.Errorf("the answer is %v, want %s", err, code)
+	}
+}
+
+func TestPortsThatAreNone(t *testing.T) {
+	conn, _ := startNetwork(t, nil)
+	good := netapi.Port{Protocol: "tcp", Host: "127.0.0.1", HostPort: 9, GuestPort: 7}
+	tests := []struct {
+		name   string
+		change func(p *netapi.Port)
+	}{
+		{"another protocol", func(p *netapi.Port) { p.Protocol = "sctp" }},
+		{"a name for an address", func(p *netapi.Port) { p.Host = "localhost" }},
+		{"port 0 of the host", func(p *netapi.Port) { p.HostPort = 0 }},
+		{"port 0 of the guest", func(p *netapi.Port) { p.GuestPort = 0 }},
+		{"a guest of IPv6", func(p *netapi.Port) { p.Guest = "::1" }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := good
+			tt.change(&p)
+			_, err := call(conn, netapi.Publish, &netapi.PublishReq{Port: p})
+			refused(t, err, ipc.BadRequest)
+		})
+	}
+}
+
+func TestNetworksThatAreNone(t *testing.T) {
+	conn := start(t)
+	_, err := call(conn, netapi.Stats, &netapi.StatsReq{})
+	refused(t, err, ipc.WrongState)
+	for _, req := range []*netapi.ConfigureReq{
+		{MAC: "x"}, {MAC: guestMAC, MTU: 100}, {MAC: guestMAC, Subnet: "fd00::/64"}, {MAC: guestMAC, Subnet: "10.0.0.0/30"}, {MAC: guestMAC, Subnet: "10.0.0.1/24"},
+	} {
+		_, theirs := cable(t)
+		req.Link = req.Attach(theirs)
+		_, err := call(conn, netapi.Configure, req)
+		refused(t, err, ipc.BadRequest)
+	}
+}
+
+// What no frame can be ends the link and nothing else: the next one works, and ports are published still.
+func TestALinkIsReplaced(t *testing.T) {
+	conn, _ := startNetwork(t, nil) // whose cable is pulled
+	p := netapi.Port{Protocol: "tcp", Host: "127.0.0.1", HostPort: port(t, "tcp"), GuestPort: 7}
+	if _, err := call(conn, netapi.Publish, &netapi.PublishReq{Port: p}); err != nil {
+		t.Fatal(err)
+	}
+	relink := func() net.Conn {
+		ours, theirs := cable(t)
+		req := &netapi.RelinkReq{}
+		req.Link = req.Attach(theirs)
+		if _, err := call(conn, netapi.Relink, req); err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close() // only the process has it now
+		return ours
+	}
+	for _, n := range []uint32{0, minFrame - 1, maxFrame + 1, 1 << 31} {
+		bad := relink()
+		bad.Write(binary.BigEndian.AppendUint32(nil, n))
+		bad.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.Copy(io.Discard, bad); err != nil {
+			t.Fatalf("after a frame of %d bytes the link is open: %v", n, err)
+		}
+	}
+	again := newGuest(t, relink())
+	again.listen(t, 7)
+	c, err := net.Dial("tcp4", net.JoinHostPort(p.Host, strconv.Itoa(int(p.HostPort))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	echoes(t, c, "over another cable", false)
+}
+
+// A connection through the network outlives the owner of its process.
+func TestANetworkOutlivesItsOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "net.sock")
+	l, err := unixsock.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	meet, err := l.File()
+	l.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, g := startNetwork(t, meet)
+	tcpPort, _ := hostEcho(t)
+	c, err := g.dial(hostAddress, tcpPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	echoes(t, c, "before", false)
+	conn.Close()
+	echoes(t, c, "between", false)
+	next, err := unixsock.Dial(t.Context(), path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	resp, err := call(next, netapi.Adopt, &netapi.AdoptReq{})
+	if err != nil || resp.Label != "mine" || !resp.Linked || resp.PID == os.Getpid() {
+		t.Fatalf("the adopted network says %+v, %v", resp, err)
+	}
+	echoes(t, c, "after", false)
+	if _, err := call(next, netapi.Quit, &netapi.QuitReq{}); err != nil {
+		t.Fatal(err)
+	}
+}
