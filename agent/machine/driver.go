@@ -27,6 +27,10 @@ type driver struct {
 func (d *driver) Begin(e lifecycle.Effect, epoch uint64) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	release := func() {}
+	if e == lifecycle.Wake { // a machine on its way back is in use: else a short idle time sends it to rest again, and who waits is lost
+		release = d.m.Use()
+	}
 	d.mu.Lock()
 	before := d.last
 	if d.cancel != nil {
@@ -37,6 +41,7 @@ func (d *driver) Begin(e lifecycle.Effect, epoch uint64) {
 	go func() {
 		defer close(done)
 		defer cancel()
+		defer release()
 		if before != nil {
 			<-before
 		}
@@ -93,7 +98,9 @@ func (d *driver) perform(ctx context.Context, e lifecycle.Effect, epoch uint64) 
 		}
 	case lifecycle.Wake:
 		if err := m.wake(ctx); err != nil {
-			report(lifecycle.Lost, err)
+			if ctx.Err() == nil { // else it was not the guest's fault
+				report(lifecycle.Lost, err)
+			}
 			return
 		}
 		report(lifecycle.Ready, nil)
