@@ -56,6 +56,9 @@ type agent struct {
 	server  *ipc.Server
 	silent  chan struct{} // closed when feeds shall end
 
+	docker    *front // nil when Docker's clients are not served
+	dockerErr error  // why, when they should be
+
 	opened  chan struct{} // closed when the next two are set
 	manager *machine.Manager
 	openErr error
@@ -133,6 +136,9 @@ func (a *agent) run(ctx context.Context, listener ipc.Listener) error {
 		}
 	})
 	defer context.AfterFunc(ctx, func() { a.stop(false) })()
+	if a.docker, a.dockerErr = a.openDocker(); a.dockerErr != nil {
+		a.log.Error().Err(a.dockerErr).Msg("Docker's clients cannot be served")
+	}
 	work, cancel := context.WithCancel(ctx)
 	wait.Go(func() { a.setUp(work) })
 	<-a.ending
@@ -197,6 +203,7 @@ func (a *agent) putAway() error {
 			}
 		}()
 	}
+	a.docker.close()
 	err := errors.Join(a.closeMachines(force), a.closeSettings())
 	a.bus.Close()
 	close(a.silent)

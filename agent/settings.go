@@ -57,6 +57,10 @@ func (a *agent) settle() {
 		a.enter(agentapi.Degraded, "settings are broken, and what was good last counts; see arcbox config validate", err)
 		return
 	}
+	if a.dockerErr != nil {
+		a.enter(agentapi.Degraded, "Docker's clients cannot be served", a.dockerErr)
+		return
+	}
 	a.enter(agentapi.Ready, "", nil)
 }
 

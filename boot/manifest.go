@@ -27,6 +27,8 @@ const (
 	RootName   = "root.erofs"
 	// EmulatorName is a disk with what runs x86-64 programs, for machines that want to.
 	EmulatorName = "x86-64.erofs"
+	// DockerName is a disk with what runs containers.
+	DockerName = "docker.erofs"
 )
 
 // The flavours: Debian's cloud kernel, and our own configuration.

@@ -10,3 +10,12 @@ func (s Sources) AgentSocket(h home.Home, name string) (string, error) {
 	}
 	return h.Socket(name)
 }
+
+// DockerSocket is where Docker's clients connect, likewise.
+func (s Sources) DockerSocket(h home.Home, name string) (string, error) {
+	c, _ := s.Load()
+	if c.Sockets.Docker != "" {
+		return c.Sockets.Docker, nil
+	}
+	return h.Socket(name)
+}

@@ -86,7 +86,10 @@ func (s *session) awaitNetwork(p *Process) error {
 		return err
 	}
 	p.Conn.Close()
-	return fmt.Errorf("arcbox-net (pid %d) is lost: %w", p.Pid(), errors.Join(p.ExitError(), why))
+	if err := errors.Join(p.ExitError(), why); err != nil {
+		return fmt.Errorf("arcbox-net (pid %d) is lost: %w", p.Pid(), err)
+	}
+	return fmt.Errorf("arcbox-net (pid %d) has ended", p.Pid())
 }
 
 func (s *session) clearNetwork() {

@@ -162,8 +162,8 @@ func (a *Asked) check() error {
 		return fmt.Errorf("cannot have %d bytes of memory: ask for whole MiB from %d on", a.Memory, minMemory>>20)
 	case a.Disk < 0:
 		return fmt.Errorf("cannot have a disk of %d bytes", a.Disk)
-	case len(a.Disks) > vmapi.MaxDisks-2:
-		return fmt.Errorf("cannot have %d further disks: at most %d", len(a.Disks), vmapi.MaxDisks-2)
+	case len(a.Disks) > maxMoreDisks:
+		return fmt.Errorf("cannot have %d further disks: at most %d", len(a.Disks), maxMoreDisks)
 	case a.Kernel != "" && !filepath.IsAbs(a.Kernel):
 		return fmt.Errorf("cannot boot the kernel %q: give an absolute path", a.Kernel)
 	}
@@ -174,6 +174,9 @@ func (a *Asked) check() error {
 	}
 	return nil
 }
+
+// maxMoreDisks are what root, data, the emulator and Docker leave.
+const maxMoreDisks = vmapi.MaxDisks - 4
 
 // minMemory is the least that a guest boots in.
 const minMemory = 64 << 20

@@ -43,6 +43,9 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 		d.Disks = append(d.Disks, emulator+readOnlyMark)
 	}
 	d.Disks = append(d.Disks, a.Disks...)
+	if docker := asset.Path(boot.DockerName); docker != "" { // last: the others keep their names
+		d.Disks = append(d.Disks, docker+readOnlyMark)
+	}
 	return d, nil
 }
 

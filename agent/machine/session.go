@@ -42,6 +42,7 @@ type session struct {
 
 	mu       sync.Mutex    // guards what follows
 	link     *link         // to the guest's agent; nil while there is none
+	dockerOf *link         // whose guest has dockerd ready
 	network  *Process      // that plays the network; nil while there is none
 	relinked chan struct{} // closed when there is another link
 	report   *guestapi.ReportNote

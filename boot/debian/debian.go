@@ -5,8 +5,8 @@
 // There are two flavours. Debian is the stock cloud kernel with an initramfs of
 // our init and the modules a guest needs. ArcBox is our own kernel with
 // everything built in, which package kernel compiles. Both share a root: a
-// read-only EROFS image of busybox, our init, e2fsprogs, btrfs-progs and fstrim; and
-// a disk with what runs x86-64 programs.
+// read-only EROFS image of busybox, our init, e2fsprogs, btrfs-progs and fstrim;
+// a disk with what runs x86-64 programs; and one with Docker.
 //
 // The same packages and the same init give the same bytes. What was used is
 // recorded with the product.
@@ -38,7 +38,7 @@ const Suite = "bookworm"
 const kernelMeta = "linux-image-cloud-arm64"
 
 // revision changes whenever the same packages give another product.
-const revision = 4
+const revision = 5
 
 // Command lines that go with the kernels. panic=-1 resets at once after a
 // panic. What is blacklisted or switched off in Debian's kernel costs 660
@@ -79,7 +79,10 @@ func (b *Builder) Flavour() string { return b.flavour }
 type progress func(format string, args ...any)
 
 // A product is what has been made so far.
-type product struct{ boot.Built }
+type product struct {
+	boot.Built
+	modules []module // for Docker; none where the kernel has them built in
+}
 
 // Build makes the assets in the directory dst, which must exist and be empty.
 // It needs the network unless the packages are in the cache, and minutes if it
@@ -90,8 +93,8 @@ func (b *Builder) Build(ctx context.Context, dst string, tell func(line string))
 	if err != nil {
 		return boot.Built{}, err
 	}
-	p := product{boot.Built{Packages: map[string]string{}}}
-	in, err := b.collect(ctx, &p, say)
+	p := product{Built: boot.Built{Packages: map[string]string{}}}
+	in, err := b.collect(ctx, &p, dst, say)
 	if err != nil {
 		return boot.Built{}, err
 	}
@@ -121,8 +124,8 @@ type ingredients struct {
 	source        *kernel.Source // of the ArcBox flavour; nil when a kernel is in the cache
 }
 
-// collect downloads and unpacks what a build needs.
-func (b *Builder) collect(ctx context.Context, p *product, say progress) (in ingredients, err error) {
+// collect downloads and unpacks what a build needs. Docker's packages, which are many and large, become a disk at once.
+func (b *Builder) collect(ctx context.Context, p *product, dst string, say progress) (in ingredients, err error) {
 	a, err := openApt(ctx, filepath.Join(b.cache, "apt", Suite), Suite)
 	if err != nil {
 		return in, err
@@ -147,7 +150,14 @@ func (b *Builder) collect(ctx context.Context, p *product, say progress) (in ing
 		return in, err
 	}
 	in.emulator, err = p.unpack(ctx, a, say, func(name string) bool { return name == "usr/bin/"+emulator }, emulatorPackage)
-	return in, err
+	if err != nil {
+		return in, err
+	}
+	debs, err := a.get(ctx, say, dockerPackages...)
+	if err != nil {
+		return in, err
+	}
+	return in, b.addDocker(ctx, p, debs, a, dst, say)
 }
 
 // Programs for x86-64 are run by QEMU's user mode, which is on a disk of its own: it would nearly double the root, and few
@@ -176,7 +186,8 @@ func (b *Builder) Key() (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, revision, b.flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules, btrfsModules, emulatorModules, emulatorPackage)
+	fmt.Fprintln(h, revision, b.flavour, Suite, kernelMeta, rootPackages, rootPrograms, applets, sbinApplets, bootModules, btrfsModules, emulatorModules, emulatorPackage,
+		dockerPackages, dockerPrograms, dockerModules, dockerLinks, dockerFiles)
 	fmt.Fprintln(h, debianCmdline, arcboxCmdline)
 	if b.flavour == boot.FlavourArcBox {
 		fmt.Fprintln(h, kernel.Digest())
@@ -288,6 +299,9 @@ func (p *product) addDebianKernel(ctx context.Context, name string, files tree, 
 	if err != nil {
 		return err
 	}
+	if p.modules, err = order(dockerModules); err != nil {
+		return err
+	}
 	var initrd bytes.Buffer
 	if err := cpio.Write(&initrd, initramfs(init, modules, btrfs, emulator)); err != nil {
 		return err
@@ -325,7 +339,7 @@ func addModules(entries []cpio.Entry, listName string, modules []module) []cpio.
 // addRoot makes the root file system.
 func (p *product) addRoot(ctx context.Context, packages tree, init []byte, dst string, say progress) error {
 	say("making the root file system")
-	root, err := rootTree(packages, init)
+	root, err := rootTree(packages, init, p.modules)
 	if err != nil {
 		return err
 	}

@@ -51,10 +51,11 @@ var sbinApplets = strings.Fields(`
 var rootDirs = []string{"data", "dev", "mnt", "proc", "root", "run", "sys", "tmp", "usr/local/bin", "usr/local/sbin"}
 
 // rootLinks are the links that make a merged /usr, and what is writable only
-// through /run.
+// through /run or on the data disk.
 var rootLinks = map[string]string{
 	"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "var": "run/var",
 	"etc/mtab": "../proc/self/mounts", "etc/resolv.conf": "../run/resolv.conf",
+	"etc/docker": "../data/docker.d",
 }
 
 // rootFiles are small files of our own.
@@ -66,10 +67,19 @@ var rootFiles = map[string]string{
 	"etc/profile":    "PS1='\\h:\\w\\$ '\n",
 }
 
-// rootTree makes the root file system out of the unpacked packages and our
-// init.
-func rootTree(packages tree, init []byte) (tree, error) {
+// rootTree makes the root file system out of the unpacked packages, our
+// init, and modules for Docker.
+func rootTree(packages tree, init []byte, modules []module) (tree, error) {
 	root := tree{"usr/sbin/arcbox-guest": {mode: 0o755, data: init}}
+	if len(modules) > 0 {
+		var list strings.Builder
+		for _, m := range modules {
+			name := moduleDir + path.Base(m.path)
+			root[name] = node{mode: 0o644, data: m.data}
+			fmt.Fprintf(&list, "/%s\n", name)
+		}
+		root[moduleDir+"docker"] = node{mode: 0o644, data: []byte(list.String())}
+	}
 	for _, program := range append(rootPrograms, "etc/mke2fs.conf") {
 		if err := root.addProgram(packages, program); err != nil {
 			return nil, err
@@ -169,11 +179,12 @@ func (t tree) addApplets() error {
 	return nil
 }
 
-// UUIDs are fixed, as are all times: the same tree gives the same image. The guest knows the emulator's
-// disk by its own.
+// UUIDs are fixed, as are all times: the same tree gives the same image. The guest knows the disks of
+// the emulator and of Docker by theirs.
 const (
 	rootUUID     = "a5c80000-0000-4000-8000-000000000001"
 	emulatorUUID = "a5c80000-0000-4000-8000-000000000002"
+	dockerUUID   = "a5c80000-0000-4000-8000-000000000003"
 )
 
 // makeEROFS writes t into an EROFS image at dst, not compressed: at run time

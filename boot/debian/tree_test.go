@@ -130,7 +130,7 @@ func TestRootTreeWantsWholePackages(t *testing.T) {
 		files[program] = node{mode: 0o755, data: []byte("#!/bin/sh\n")}
 	}
 	files["etc/mke2fs.conf"] = node{mode: 0o644}
-	if _, err := rootTree(files, []byte("init")); err == nil || !strings.Contains(err.Error(), "busybox has no") {
+	if _, err := rootTree(files, []byte("init"), nil); err == nil || !strings.Contains(err.Error(), "busybox has no") {
 		t.Errorf("a busybox without applets: %v, want an error that names one", err)
 	}
 	var strs bytes.Buffer
@@ -139,7 +139,7 @@ func TestRootTreeWantsWholePackages(t *testing.T) {
 	}
 	strs.WriteByte(0)
 	files["usr/bin/busybox"] = node{mode: 0o755, data: strs.Bytes()}
-	root, err := rootTree(files, []byte("init"))
+	root, err := rootTree(files, []byte("init"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestRootTreeWantsWholePackages(t *testing.T) {
 		t.Error("init, the shell or a directory is missing")
 	}
 	delete(files, "usr/sbin/fstrim")
-	if _, err := rootTree(files, nil); err == nil || !strings.Contains(err.Error(), "fstrim") {
+	if _, err := rootTree(files, nil, nil); err == nil || !strings.Contains(err.Error(), "fstrim") {
 		t.Errorf("a missing program: %v, want an error that names it", err)
 	}
 }

@@ -25,8 +25,8 @@ const agentArg = "agent"
 // agentScore keeps the kernel from killing the agent when memory runs out. What it starts is not kept.
 const agentScore = "-900"
 
-// serviceDirs are where services are defined: in the root, and by whoever wants one until the next boot.
-var serviceDirs = []string{"/etc/arcbox/services", "/run/arcbox/services"}
+// serviceDirs are where services are defined: in the root, by whoever wants one until the next boot, and on the disk with Docker.
+var serviceDirs = []string{"/etc/arcbox/services", "/run/arcbox/services", "/usr/lib/arcbox/services"}
 
 // serviceRun has what the agent leaves to the next one about services.
 const serviceRun = "/run/arcbox/agent"

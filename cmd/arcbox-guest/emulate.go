@@ -49,11 +49,26 @@ func emulate(processor string) error {
 	return nil
 }
 
-// mountEmulator finds the disk with the emulator.
+// mountEmulator mounts the disk with the emulator.
 func mountEmulator() error {
-	devices, err := filepath.Glob("/dev/vd[a-z]")
+	device, err := findDisk(emulatorUUID)
 	if err != nil {
 		return err
+	}
+	if device == "" {
+		return errors.New("no disk has the emulator; give the machine its asset's x86-64.erofs")
+	}
+	if err := os.MkdirAll(emulatorDir, 0o755); err != nil {
+		return err
+	}
+	return unix.Mount(device, emulatorDir, "erofs", unix.MS_RDONLY|unix.MS_NODEV, "")
+}
+
+// findDisk is the device of the disk with an EROFS of that UUID, or "".
+func findDisk(want [16]byte) (string, error) {
+	devices, err := filepath.Glob("/dev/vd[a-z]")
+	if err != nil {
+		return "", err
 	}
 	for _, device := range devices {
 		d, err := openDisk(device)
@@ -62,13 +77,9 @@ func mountEmulator() error {
 		}
 		uuid, ok := superblock.EROFS(d.file)
 		d.file.Close()
-		if !ok || uuid != emulatorUUID {
-			continue
+		if ok && uuid == want {
+			return device, nil
 		}
-		if err := os.MkdirAll(emulatorDir, 0o755); err != nil {
-			return err
-		}
-		return unix.Mount(device, emulatorDir, "erofs", unix.MS_RDONLY|unix.MS_NODEV, "")
 	}
-	return errors.New("no disk has the emulator; give the machine its asset's x86-64.erofs")
+	return "", nil
 }

@@ -39,6 +39,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == relayArg {
+		if err := relay(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "arcbox-guest:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	defer emergency()
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "arcbox-guest: cannot run: it is meant to be PID 1 of a guest; boot one with it as init")

@@ -72,6 +72,7 @@ func prepare(r *reap.Reaper, cfg config.Config) (problems []string) {
 	if device := cfg.DataDevice(); device != "" {
 		try(mountData(r, device))
 	}
+	try(layDocker())
 	for _, processor := range cfg.Emulate {
 		try(emulate(processor))
 	}

@@ -35,6 +35,9 @@ const DefaultMachine = "default"
 // Socket is the name of the control socket in the run directory.
 const Socket = "arcboxd.sock"
 
+// DockerSocket is the name of the socket for Docker's clients in the run directory.
+const DockerSocket = "docker.sock"
+
 // ServiceSocket is what launchd and systemd call the control socket that they open.
 const ServiceSocket = "agent"
 

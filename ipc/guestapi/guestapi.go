@@ -33,8 +33,12 @@ import (
 const (
 	Port         = 1024 // in the guest
 	AnnouncePort = 1024 // of the host, CID 2
+	DockerPort   = 2375 // in the guest: dockerd, while DockerService is ready
 	Version      = 1
 )
+
+// DockerService is the service behind DockerPort.
+const DockerService = "docker"
 
 // Words of the kernel command line. An asset's own has none of them: whoever starts a machine
 // for more than its console adds the first.

@@ -36,6 +36,7 @@ func TestAUsersDay(t *testing.T) {
 	t.Run("a second agent", func(t *testing.T) { secondAgent(t, u) })
 	t.Run("the agent dies while data flows", func(t *testing.T) { agentDies(t, u) })
 	t.Run("network", func(t *testing.T) { network(t, u) })
+	t.Run("containers", func(t *testing.T) { containers(t, u) })
 	t.Run("logs and events", func(t *testing.T) { looks(t, u) })
 	if out := u.run("start"); !strings.Contains(out, "ready already") {
 		t.Errorf("a second start says %q", out)

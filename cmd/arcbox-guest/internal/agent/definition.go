@@ -35,6 +35,9 @@ type definition struct {
 	GraceMS int64    `json:"grace_ms"` // until SIGKILL; 0 is 10 s
 	Needs   []string `json:"needs"`    // services that must be ready before
 	Start   bool     `json:"start"`    // start it with the guest
+	// Modules is a list of kernel modules to load before, one path a line, each behind those it needs. One that is not there is that of
+	// a kernel which has them built in.
+	Modules string `json:"modules"`
 }
 
 // Bounds on definitions.

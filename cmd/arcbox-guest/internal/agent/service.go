@@ -272,7 +272,11 @@ func (s *service) launch(d *definition) (p *process, said <-chan struct{}, done 
 			return nil, nil, nil, err
 		}
 	}
-	prog, err := d.program(env)
+	err = loadModules(d.Modules)
+	var prog *program
+	if err == nil {
+		prog, err = d.program(env)
+	}
 	if err == nil {
 		err = s.openPipe()
 	}

@@ -1,0 +1,74 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"os"
+
+	"github.com/arcboxlabs/arcbox-go/agent/docker"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
+)
+
+// A front is where Docker's clients connect.
+type front struct {
+	relay *docker.Relay
+	path  string
+	done  chan struct{} // closed when it takes no connections any more
+}
+
+// openDocker begins to serve Docker's clients, if that is wanted; connections wait until machines can be had. What keeps it from
+// serving keeps nothing else from working.
+func (a *agent) openDocker() (*front, error) {
+	c, _ := a.options.Config.Load() // what is wrong with it is told elsewhere
+	if !c.Docker.Enable {
+		return nil, nil
+	}
+	path, err := a.options.Config.DockerSocket(a.options.Home, agentapi.DockerSocket)
+	if err != nil {
+		return nil, err
+	}
+	l, err := listenUnix(path)
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info().Str("socket", path).Msg("Docker's clients can connect")
+	f := &front{path: path, done: make(chan struct{})}
+	f.relay = docker.New(func(ctx context.Context) (docker.Machine, error) { return a.machine(ctx, agentapi.DefaultMachine) }, a.log)
+	go func() {
+		defer close(f.done)
+		if err := f.relay.Serve(l); err != nil {
+			a.log.Error().Err(err).Msg("Docker's clients cannot connect any more")
+		}
+	}()
+	return f, nil
+}
+
+// close ends every connection, and leaves no socket that leads nowhere.
+func (f *front) close() {
+	if f == nil {
+		return
+	}
+	os.Remove(f.path)
+	f.relay.Close()
+	<-f.done
+}
+
+// listenUnix listens at path, where a socket that nobody listens on any more is replaced.
+func listenUnix(path string) (*net.UnixListener, error) {
+	l, err := unixsock.Listen(path)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	f, err := l.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // FileListener has a copy of its own
+	plain, err := net.FileListener(f)
+	if err != nil {
+		return nil, err
+	}
+	return plain.(*net.UnixListener), nil
+}

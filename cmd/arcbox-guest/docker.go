@@ -1,0 +1,42 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// dockerDir is where the disk with Docker is mounted.
+const dockerDir = "/run/arcbox/docker"
+
+// dockerConfig is where /etc/docker leads.
+const dockerConfig = dataDir + "/docker.d"
+
+// dockerUUID is of that disk; boot/debian makes it.
+var dockerUUID = [16]byte{0xa5, 0xc8, 0, 0, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 3}
+
+// layDocker lays the disk with Docker over /usr, if there is one. Nothing of it is read before something is run.
+func layDocker() error {
+	device, err := findDisk(dockerUUID)
+	if device == "" || err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dockerDir, 0o755); err != nil {
+		return fmt.Errorf("cannot mount the disk with Docker: %w", err)
+	}
+	if err := unix.Mount(device, dockerDir, "erofs", unix.MS_RDONLY|unix.MS_NODEV, ""); err != nil {
+		return fmt.Errorf("cannot mount the disk with Docker: %w", err)
+	}
+	if err := os.MkdirAll(dockerConfig, 0o755); err != nil && !errors.Is(err, unix.EROFS) { // without a data disk dockerd says so
+		return fmt.Errorf("cannot make room for Docker's configuration: %w", err)
+	}
+	layers := "lowerdir=" + dockerDir + "/usr:/usr"
+	if err := unix.Mount("overlay", "/usr", "overlay", unix.MS_RDONLY|unix.MS_NODEV, layers); err != nil {
+		return fmt.Errorf("cannot lay Docker over /usr: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+)
+
+// A docker is Docker's own command line in front of our socket.
+type docker struct {
+	t   *testing.T
+	env []string
+}
+
+// try runs docker with text as its standard input.
+func (d *docker) try(stdin string, args ...string) result {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	cmd.Env = append(os.Environ(), d.env...)
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		d.t.Fatalf("docker %s: %v; scripts/deps installs it", strings.Join(args, " "), err)
+	}
+	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// run is try for what must succeed; it returns what it printed.
+func (d *docker) run(args ...string) string {
+	d.t.Helper()
+	r := d.try("", args...)
+	if r.status != 0 {
+		d.t.Fatalf("docker %s: exit %d\n%s%s", strings.Join(args, " "), r.status, r.out, r.err)
+	}
+	return strings.TrimSpace(r.out)
+}
+
+// containers is Docker's command line with the machine as its daemon.
+func containers(t *testing.T, u *user) {
+	path, err := u.home.Socket(agentapi.DockerSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &docker{t, []string{"DOCKER_HOST=unix://" + path, "DOCKER_CONFIG=" + t.TempDir()}}
+	if out := d.run("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"); out != "linux/arm64" {
+		t.Errorf("the server is %q", out)
+	}
+	if out := u.run("logs", "--component", "dockerd"); !strings.Contains(out, "API listen on") {
+		t.Errorf("dockerd's log has %q", out)
+	}
+	d.run("import", "-c", "CMD [\"sh\"]", busyboxImage(t, u), "busybox")
+	tests := []struct {
+		name   string
+		stdin  string
+		args   []string
+		out    string
+		status int
+	}{
+		{"output and status", "", []string{"run", "--rm", "busybox", "sh", "-c", "echo out; exit 7"}, "out\n", 7},
+		{"input to its end", "some\nlines\n", []string{"run", "--rm", "-i", "busybox", "cat"}, "some\nlines\n", 0},
+		{"no such image", "", []string{"run", "--rm", "--pull", "never", "nothing"}, "", 125},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if r := d.try(tt.stdin, tt.args...); r.out != tt.out || r.status != tt.status {
+				t.Errorf("exit %d, %q, %q; want %d, %q", r.status, r.out, r.err, tt.status, tt.out)
+			}
+		})
+	}
+	t.Run("one that goes on", func(t *testing.T) { goesOn(t, u, d) })
+}
+
+// goesOn is a container that outlives the agent of the host and the guest's.
+func goesOn(t *testing.T, u *user, d *docker) {
+	d.run("run", "-d", "--name", "on", "busybox", "sleep", "1000000")
+	for _, kill := range []func(){
+		func() {
+			if err := syscall.Kill(u.agentPID(), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			u.run("agent", "start")
+		},
+		func() { // which ends with the agent that runs it
+			u.try("exec", "--", "sh", "-c", "kill -9 $PPID")
+		},
+	} {
+		kill()
+		if out := d.run("exec", "on", "echo", "here"); out != "here" {
+			t.Errorf("it says %q", out)
+		}
+	}
+	if out := d.run("ps", "--format", "{{.Names}}"); out != "on" {
+		t.Errorf("running are %q", out)
+	}
+	d.run("rm", "-f", "on")
+}
+
+// busyboxImage is a file system with the guest's busybox and nothing else.
+func busyboxImage(t *testing.T, u *user) string {
+	t.Helper()
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	u.run("cp", "default:/usr/bin/busybox", filepath.Join(bin, "busybox"))
+	for _, name := range []string{"sh", "cat", "echo", "sleep", "httpd", "nc"} {
+		if err := os.Symlink("busybox", filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	archive := filepath.Join(t.TempDir(), "busybox.tar")
+	if out, err := exec.Command("tar", "-C", dir, "-cf", archive, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return archive
+}
