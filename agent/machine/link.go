@@ -162,6 +162,7 @@ func (s *session) dial() (*link, error) {
 	mux := ipc.NewMux()
 	ipc.OnNote(mux, guestapi.Beat, func(context.Context, *guestapi.BeatNote) { s.beat() })
 	ipc.OnNote(mux, guestapi.Report, func(_ context.Context, n *guestapi.ReportNote) { s.reported(n) })
+	ipc.OnNote(mux, guestapi.Ports, func(_ context.Context, n *guestapi.PortsNote) { s.publishes(n) })
 	l := &link{conn: ipc.NewConn(sock, mux)}
 	if err := s.greet(ctx, l); err != nil {
 		l.conn.Close()

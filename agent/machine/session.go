@@ -35,16 +35,18 @@ type session struct {
 	forced  sync.Once
 	done    chan struct{} // closed when all has ended
 
+	portsDue chan struct{} // has a word when keepPorts is to look
 	netTried chan struct{} // closed when the network is there, or was tried in vain
 
 	pulse *pulse
 	tight chan struct{} // has a word when a guest at rest is short of memory
 
-	mu       sync.Mutex    // guards what follows
-	link     *link         // to the guest's agent; nil while there is none
-	dockerOf *link         // whose guest has dockerd ready
-	network  *Process      // that plays the network; nil while there is none
-	relinked chan struct{} // closed when there is another link
+	mu       sync.Mutex          // guards what follows
+	link     *link               // to the guest's agent; nil while there is none
+	dockerOf *link               // whose guest has dockerd ready
+	ports    *guestapi.PortsNote // what the guest publishes; nil before it has said so
+	network  *Process            // that plays the network; nil while there is none
+	relinked chan struct{}       // closed when there is another link
 	report   *guestapi.ReportNote
 	events   []string // the last of the VM, as text
 	stopping bool     // the guest was asked to power off
@@ -65,7 +67,7 @@ type verdict struct {
 func newSession(m *Machine, epoch uint64, made *Record, proc *Process) *session {
 	s := &session{
 		m: m, epoch: epoch, made: made, proc: proc, over: make(chan struct{}), force: make(chan struct{}), done: make(chan struct{}),
-		relinked: make(chan struct{}), netTried: make(chan struct{}), started: time.Now(),
+		relinked: make(chan struct{}), netTried: make(chan struct{}), portsDue: make(chan struct{}, 1), started: time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulse, s.tight = newPulse(), make(chan struct{}, 1)
@@ -79,6 +81,7 @@ func (s *session) begin(after uint64, adopted bool) {
 	s.watch.Go(func() { s.watchGuest(adopted) })
 	s.watch.Go(s.watchPulse)
 	s.watch.Go(func() { s.keepNetwork(adopted) })
+	s.watch.Go(s.keepPorts)
 	s.logConsoles(adopted)
 }
 

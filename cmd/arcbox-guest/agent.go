@@ -28,6 +28,9 @@ const agentScore = "-900"
 // serviceDirs are where services are defined: in the root, by whoever wants one until the next boot, and on the disk with Docker.
 var serviceDirs = []string{"/etc/arcbox/services", "/run/arcbox/services", "/usr/lib/arcbox/services"}
 
+// dockerSocket is where dockerd listens.
+const dockerSocket = "/run/docker.sock"
+
 // serviceRun has what the agent leaves to the next one about services.
 const serviceRun = "/run/arcbox/agent"
 
@@ -74,7 +77,7 @@ type agentProcess struct {
 func (p *agentProcess) begin(ctx context.Context, req *initapi.BeginReq) (*initapi.BeginResp, error) {
 	p.init = ipc.ConnOf(ctx)
 	p.agent = agent.New(agent.Options{
-		Log: p.log, Services: serviceDirs, Run: serviceRun, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, Data: dataDir, End: p.end,
+		Log: p.log, Services: serviceDirs, Run: serviceRun, Docker: dockerSocket, DockerReady: p.dockerReady, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, Data: dataDir, End: p.end,
 	})
 	l, err := agent.Listen()
 	if err != nil {
@@ -95,6 +98,13 @@ func (p *agentProcess) begin(ctx context.Context, req *initapi.BeginReq) (*inita
 	p.log.Printf("listening, process %d", os.Getpid())
 	close(p.started)
 	return &initapi.BeginResp{}, nil
+}
+
+// dockerReady makes what containers publish reachable.
+func (p *agentProcess) dockerReady(ctx context.Context) {
+	if err := openLoopback(ctx); err != nil && ctx.Err() == nil {
+		p.log.Printf("what containers publish on the guest's loopback cannot be reached: %v", err)
+	}
 }
 
 // ping is PID 1's look whether the agent lives.

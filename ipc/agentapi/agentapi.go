@@ -180,12 +180,15 @@ const (
 	MachineFailed    EventKind = "failed"
 	MachineRecovered EventKind = "recovered" // ready again after a failure that nobody asked for
 	MachineRemoved   EventKind = "removed"
-	MachineDrift     EventKind = "drift"        // it differs from what is configured; Changes
-	DiskEvent        EventKind = "disk"         // the host is full, has space again, a request failed
-	MemoryEvent      EventKind = "memory"       // memory was asked back or given back
-	NetworkUp        EventKind = "network-up"   // the machine has a network
-	NetworkLost      EventKind = "network-lost" // it has none until the next network-up; Cause
-	RecordSetAside   EventKind = "record"       // a record could not be read; Message has where it is now
+	MachineDrift     EventKind = "drift"          // it differs from what is configured; Changes
+	DiskEvent        EventKind = "disk"           // the host is full, has space again, a request failed
+	MemoryEvent      EventKind = "memory"         // memory was asked back or given back
+	NetworkUp        EventKind = "network-up"     // the machine has a network
+	NetworkLost      EventKind = "network-lost"   // it has none until the next network-up; Cause
+	PortPublished    EventKind = "port-published" // Message is "127.0.0.1:8080/tcp"
+	PortWithdrawn    EventKind = "port-withdrawn"
+	PortConflict     EventKind = "port-conflict" // a container's port that the host has no room for; Cause
+	RecordSetAside   EventKind = "record"        // a record could not be read; Message has where it is now
 	SetupChanged     EventKind = "setup"
 	// Resync says that Missed events were dropped before the next one: ask for the state anew.
 	Resync EventKind = "resync"

@@ -96,6 +96,8 @@ var (
 	Beat = ipc.Note[BeatNote]{Name: "guest.beat"}
 	// Report comes when something in it has crossed a threshold of WatchReq, and once at the beginning.
 	Report = ipc.Note[ReportNote]{Name: "guest.report"}
+	// Ports has all that containers publish; it comes when that changes, and once at the beginning.
+	Ports = ipc.Note[PortsNote]{Name: "guest.ports"}
 )
 
 // Codes beside those of the message layer.
@@ -203,6 +205,20 @@ type ReportNote struct {
 	Containers int     `json:"containers"` // running containers and pods
 	Load       float64 `json:"load"`
 	Memory     Memory  `json:"memory"`
+}
+
+// MaxPublished bounds PortsNote.
+const MaxPublished = 1024
+
+// PortsNote lists ports of the guest that the host is to reach, each once.
+type PortsNote struct {
+	Ports []Published `json:"ports"`
+}
+
+// Published is one of them.
+type Published struct {
+	Protocol string `json:"protocol"` // "tcp" or "udp"
+	Port     uint16 `json:"port"`
 }
 
 // Memory is the guest's, sizes in bytes.

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )
@@ -82,9 +87,22 @@ func containers(t *testing.T, u *user) {
 	t.Run("one that goes on", func(t *testing.T) { goesOn(t, u, d) })
 }
 
-// goesOn is a container that outlives the agent of the host and the guest's.
+// goesOn is a container that outlives the agent of the host and the guest's, and can be reached through what it publishes.
 func goesOn(t *testing.T, u *user, d *docker) {
-	d.run("run", "-d", "--name", "on", "busybox", "sleep", "1000000")
+	wide, narrow, taken := freePort(t), freePort(t), freePort(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:"+taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d.run("run", "-d", "--name", "on", "-p", wide+":80", "-p", "127.0.0.1:"+narrow+":80", "-p", taken+":80",
+		"busybox", "sh", "-c", "echo page >/index.html; exec httpd -f -p 80 -h /")
+	for _, port := range []string{wide, narrow} {
+		fetches(t, port)
+	}
+	if out := u.run("logs", "--component", "agent"); !strings.Contains(out, "127.0.0.1:"+taken+"/tcp") || !strings.Contains(out, "port-conflict") {
+		t.Errorf("the agent says nothing of a port that is taken: %s", out)
+	}
 	for _, kill := range []func(){
 		func() {
 			if err := syscall.Kill(u.agentPID(), syscall.SIGKILL); err != nil {
@@ -100,11 +118,54 @@ func goesOn(t *testing.T, u *user, d *docker) {
 		if out := d.run("exec", "on", "echo", "here"); out != "here" {
 			t.Errorf("it says %q", out)
 		}
+		fetches(t, wide)
 	}
 	if out := d.run("ps", "--format", "{{.Names}}"); out != "on" {
 		t.Errorf("running are %q", out)
 	}
 	d.run("rm", "-f", "on")
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		c, err := net.Dial("tcp4", "127.0.0.1:"+wide)
+		if err != nil {
+			return // nobody listens there any more
+		}
+		c.Close()
+		if time.Now().After(end) {
+			t.Fatal("the port of a container that is gone is still published")
+		}
+	}
+}
+
+// freePort is a TCP port of the host that is free now.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// fetches gets the container's page from a port of the host, once it is there.
+func fetches(t *testing.T, port string) {
+	t.Helper()
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	var last error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		resp, err := client.Get("http://127.0.0.1:" + port + "/index.html")
+		if err != nil {
+			last = err
+			continue
+		}
+		page, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err == nil && string(page) == "page\n" {
+			return
+		}
+		last = fmt.Errorf("%s: %q, %v", resp.Status, page, err)
+	}
+	t.Fatalf("port %s of the host: %v", port, last)
 }
 
 // busyboxImage is a file system with the guest's busybox and nothing else.

@@ -25,6 +25,9 @@ type Options struct {
 	Data     string        // where the data disk is mounted
 	Services []string      // directories of definitions
 	Run      string        // a directory for what must outlive the agent
+	Docker   string        // the socket of dockerd
+	// DockerReady is called whenever dockerd has become ready. It may be nil.
+	DockerReady func(context.Context)
 	// End has the guest shut down, and returns when that has begun.
 	End func(context.Context, *guestapi.ShutdownReq) error
 	// Step sets the system's clock to what it is off by less; nil is clock.Step.
@@ -40,6 +43,7 @@ type Agent struct {
 	execs    execs
 	watchers watchers
 	services services
+	contains containers
 	starter  *starter
 	busy     sync.WaitGroup
 }
@@ -52,7 +56,10 @@ func New(o Options) *Agent {
 	a := &Agent{Options: o, ready: clock.Uptime(), starter: newStarter()}
 	a.execs.changed = a.watchers.wake
 	a.ctx, a.cancel = context.WithCancel(context.Background())
-	a.services = services{dirs: o.Services, run: o.Run, starter: a.starter, ctx: a.ctx}
+	a.contains = containers{socket: o.Docker, log: o.Log, ready: o.DockerReady, changed: a.watchers.wake}
+	a.services = services{
+		dirs: o.Services, run: o.Run, starter: a.starter, ctx: a.ctx, meanwhile: map[string]func(context.Context){dockerd: a.contains.follow},
+	}
 	a.services.begin(&a.busy, o.Log)
 	return a
 }

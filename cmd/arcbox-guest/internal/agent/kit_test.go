@@ -80,7 +80,7 @@ func serveIn(t *testing.T, mux *ipc.Mux, dir string) *host {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	a := New(Options{
-		Log: NewLog(nil), Data: "/", Services: []string{dir}, Run: filepath.Join(dir, "run"),
+		Log: NewLog(nil), Data: "/", Services: []string{dir}, Run: filepath.Join(dir, "run"), Docker: filepath.Join(dir, "docker.sock"),
 		Step: func(time.Duration) error { return errors.New("this is somebody's clock") },
 		End:  func(context.Context, *guestapi.ShutdownReq) error { return nil },
 	})

@@ -53,6 +53,8 @@ type service struct {
 	reading sync.WaitGroup // from pipe
 	ctx     context.Context
 	running sync.WaitGroup // run
+	// meanwhile is called when the service is ready, and ends with its context when that is over. It may be nil.
+	meanwhile func(context.Context)
 
 	mu      sync.Mutex // guards what follows
 	status  guestapi.Service
@@ -232,12 +234,27 @@ func (s *service) once(ctx context.Context, p *process) (how string, err error) 
 	}
 	s.remember(p)
 	s.set(ready, "")
+	defer s.accompany(ctx)()
 	select {
 	case <-p.gone:
 		s.forget()
 		return p.how(), nil
 	case <-ctx.Done():
 		return s.left(p, d)
+	}
+}
+
+// accompany begins what goes on while the service is ready. end has it end, and waits for that.
+func (s *service) accompany(ctx context.Context) (end func()) {
+	if s.meanwhile == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var busy sync.WaitGroup
+	busy.Go(func() { s.meanwhile(ctx) })
+	return func() {
+		cancel()
+		busy.Wait()
 	}
 }
 

@@ -21,6 +21,8 @@ type services struct {
 	run     string   // for what must outlive the agent
 	starter *starter
 	ctx     context.Context
+	// meanwhile is what goes on while a service is ready, by its name.
+	meanwhile map[string]func(context.Context)
 
 	mu  sync.Mutex // guards what follows
 	all map[string]*service
@@ -41,7 +43,8 @@ func (ss *services) find(name string) (*service, error) {
 	}
 	s := &service{
 		name: name, dir: filepath.Join(ss.run, name), dirs: ss.dirs, starter: ss.starter, out: NewLog(nil), ctx: ss.ctx,
-		changed: make(chan struct{}), status: guestapi.Service{Name: name, State: stopped, Since: clock.Uptime().Milliseconds()},
+		meanwhile: ss.meanwhile[name],
+		changed:   make(chan struct{}), status: guestapi.Service{Name: name, State: stopped, Since: clock.Uptime().Milliseconds()},
 	}
 	if ss.all == nil {
 		ss.all = map[string]*service{}

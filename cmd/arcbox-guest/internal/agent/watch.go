@@ -4,6 +4,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type watcher struct {
 	conn  *ipc.Conn
 	req   guestapi.WatchReq
 	look  func() guestapi.ReportNote
+	ports func() []guestapi.Published
 	poke  chan struct{} // something else than a number on its way has changed
 	stop  context.CancelFunc
 	shown sides // of the last report
@@ -89,7 +91,7 @@ func (a *Agent) watch(ctx context.Context, req *guestapi.WatchReq) (*guestapi.Wa
 		a.watchers.replace(conn, nil)
 		return &guestapi.WatchResp{}, nil
 	}
-	w := &watcher{conn: conn, req: *req, look: a.look, poke: make(chan struct{}, 1)}
+	w := &watcher{conn: conn, req: *req, look: a.look, ports: a.ports, poke: make(chan struct{}, 1)}
 	ctx, w.stop = context.WithCancel(a.ctx)
 	a.watchers.replace(conn, w)
 	a.busy.Go(func() {
@@ -99,10 +101,17 @@ func (a *Agent) watch(ctx context.Context, req *guestapi.WatchReq) (*guestapi.Wa
 	return &guestapi.WatchResp{}, nil
 }
 
+// ports are what containers publish at this moment.
+func (a *Agent) ports() []guestapi.Published {
+	_, ports := a.contains.now()
+	return ports
+}
+
 // look is the guest at this moment.
 func (a *Agent) look() guestapi.ReportNote {
+	running, _ := a.contains.now()
 	return guestapi.ReportNote{
-		Uptime: clock.Uptime().Milliseconds(), Execs: a.execs.count(), Load: load(), Memory: memory(),
+		Uptime: clock.Uptime().Milliseconds(), Execs: a.execs.count(), Containers: running, Load: load(), Memory: memory(),
 	}
 }
 
@@ -119,7 +128,14 @@ func (w *watcher) run(ctx context.Context, beat time.Duration) {
 	defer stopTick()
 	var settled <-chan time.Time
 	pressed := false
+	var told []guestapi.Published
 	for first := true; ; first = false {
+		if ports := w.ports(); first || !slices.Equal(ports, told) {
+			told = ports
+			if ipc.Send(w.conn, guestapi.Ports, &guestapi.PortsNote{Ports: ports}) != nil {
+				return
+			}
+		}
 		now := w.look()
 		if pressed {
 			now.Memory.Pressure = max(now.Memory.Pressure, w.req.Pressure)

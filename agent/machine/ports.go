@@ -1,0 +1,111 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
+)
+
+// publishHost is where ports of the guest appear: nobody but this host's users can connect.
+const publishHost = "127.0.0.1"
+
+// publishes notes what the guest publishes, which is not to be trusted: what it asks for can only be ports of the loopback.
+func (s *session) publishes(n *guestapi.PortsNote) {
+	n.Ports = n.Ports[:min(len(n.Ports), guestapi.MaxPublished)]
+	n.Ports = slices.DeleteFunc(n.Ports, func(p guestapi.Published) bool { return p.Port == 0 || p.Protocol != "tcp" && p.Protocol != "udp" })
+	s.mu.Lock()
+	s.ports = n
+	s.mu.Unlock()
+	s.lookAtPorts()
+}
+
+func (s *session) lookAtPorts() {
+	select {
+	case s.portsDue <- struct{}{}:
+	default:
+	}
+}
+
+// keepPorts makes the host's ports what the guest publishes, whenever that or the network has changed.
+func (s *session) keepPorts() {
+	conflicts := map[guestapi.Published]bool{} // that were told
+	for {
+		select {
+		case <-s.portsDue:
+		case <-s.ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		network, want := s.network, s.ports
+		s.mu.Unlock()
+		if network == nil || want == nil {
+			continue
+		}
+		if err := s.publish(network, want.Ports, conflicts); err != nil && s.ctx.Err() == nil {
+			s.m.log.Warn().Err(err).Msg("cannot publish ports") // the network is lost: the next one is told
+		}
+	}
+}
+
+// publish has network publish what is wanted and nothing else.
+func (s *session) publish(network *Process, want []guestapi.Published, conflicts map[guestapi.Published]bool) error {
+	ctx, cancel := context.WithTimeout(s.ctx, askTime)
+	defer cancel()
+	stats, err := ipc.Call(ctx, network.Conn, netapi.Stats, &netapi.StatsReq{})
+	if err != nil {
+		return err
+	}
+	have := map[guestapi.Published]bool{}
+	for _, p := range stats.Ports {
+		is := guestapi.Published{Protocol: p.Protocol, Port: p.HostPort}
+		if slices.Contains(want, is) {
+			have[is] = true
+			continue
+		}
+		if _, err := ipc.Call(ctx, network.Conn, netapi.Withdraw, &netapi.WithdrawReq{Port: p}); err != nil {
+			return err
+		}
+		s.tellPort(agentapi.PortWithdrawn, is, nil)
+	}
+	for p := range conflicts {
+		if !slices.Contains(want, p) {
+			delete(conflicts, p)
+		}
+	}
+	for _, p := range want {
+		if have[p] {
+			continue
+		}
+		port := netapi.Port{Protocol: p.Protocol, Host: publishHost, HostPort: p.Port, GuestPort: p.Port}
+		_, err := ipc.Call(ctx, network.Conn, netapi.Publish, &netapi.PublishReq{Port: port})
+		var refusal *ipc.Error
+		switch {
+		case err == nil:
+			delete(conflicts, p)
+			s.tellPort(agentapi.PortPublished, p, nil)
+		case !errors.As(err, &refusal):
+			return err
+		case !conflicts[p]:
+			conflicts[p] = true
+			s.tellPort(agentapi.PortConflict, p, err)
+		}
+	}
+	return nil
+}
+
+func (s *session) tellPort(kind agentapi.EventKind, p guestapi.Published, cause error) {
+	e := agentapi.Event{Kind: kind, Machine: s.m.name, Message: fmt.Sprintf("%s:%d/%s", publishHost, p.Port, p.Protocol)}
+	log := s.m.log.Info()
+	if cause != nil {
+		e.Cause = cause.Error()
+		log = s.m.log.Warn().Err(cause)
+	}
+	log.Str("port", e.Message).Msg(string(kind))
+	s.m.mgr.publish(e)
+}

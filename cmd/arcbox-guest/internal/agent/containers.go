@@ -1,0 +1,177 @@
+//go:build linux
+
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
+)
+
+const (
+	dockerd = "dockerd" // the service
+	// dockerAPI is the version of Docker's API that is spoken here: dockerd has had it since 2020.
+	dockerAPI = "/v1.40"
+	// maxAnswer bounds what is read of one answer of dockerd, in bytes.
+	maxAnswer = 16 << 20
+)
+
+// containers are what runs in dockerd, as it last said. They are followed while that is ready, by its events.
+type containers struct {
+	socket  string // of dockerd
+	log     *Log
+	ready   func(context.Context) // Options.DockerReady
+	changed func()
+
+	mu      sync.Mutex // guards what follows
+	running int
+	ports   []guestapi.Published
+}
+
+// now is how many run, and what they publish.
+func (c *containers) now() (running int, ports []guestapi.Published) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.running, c.ports
+}
+
+func (c *containers) set(running int, ports []guestapi.Published) {
+	c.mu.Lock()
+	same := c.running == running && reflect.DeepEqual(c.ports, ports)
+	c.running, c.ports = running, ports
+	c.mu.Unlock()
+	if !same {
+		c.changed()
+	}
+}
+
+// followRest is how long a look at dockerd that has failed rests before the next.
+const followRest = 2 * time.Second
+
+// follow looks at the containers and again with each of their events, until ctx ends.
+func (c *containers) follow(ctx context.Context) {
+	defer c.set(0, nil)
+	if c.ready != nil {
+		c.ready(ctx)
+	}
+	for {
+		err := c.followEvents(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		c.log.Printf("cannot follow containers: %v", err)
+		select {
+		case <-time.After(followRest):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *containers) followEvents(ctx context.Context) error {
+	// The events first: what happens between the two is seen.
+	stream, end, err := c.get(ctx, "/events?filters="+`{"type":{"container":true},"event":{"start":true,"die":true,"rename":true,"destroy":true}}`)
+	if err != nil {
+		return err
+	}
+	defer end()
+	events := json.NewDecoder(stream)
+	for {
+		if err := c.look(ctx); err != nil {
+			return err
+		}
+		var event struct{}
+		if err := events.Decode(&event); err != nil {
+			return err
+		}
+	}
+}
+
+// A listed container is what dockerd's list says of one that runs.
+type listed struct {
+	Ports []struct {
+		IP         string
+		PublicPort uint16
+		Type       string
+	}
+}
+
+// look asks what runs.
+func (c *containers) look(ctx context.Context) error {
+	body, end, err := c.get(ctx, "/containers/json")
+	if err != nil {
+		return err
+	}
+	defer end()
+	var all []listed
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&all); err != nil {
+		return fmt.Errorf("cannot read dockerd's list of containers: %w", err)
+	}
+	c.set(len(all), published(all))
+	return nil
+}
+
+// published are the ports of containers that somebody is to reach from outside, each once: dockerd lists one for IPv4 and one for IPv6.
+func published(all []listed) (ports []guestapi.Published) {
+	seen := map[guestapi.Published]bool{}
+	for _, one := range all {
+		for _, p := range one.Ports {
+			at := guestapi.Published{Protocol: p.Type, Port: p.PublicPort}
+			if p.PublicPort == 0 || p.Type != "tcp" && p.Type != "udp" || seen[at] || len(ports) == guestapi.MaxPublished {
+				continue
+			}
+			seen[at] = true
+			ports = append(ports, at)
+		}
+	}
+	return ports
+}
+
+// get asks dockerd, in HTTP 1.0: what comes after the header is the body, to the end. end must be called.
+func (c *containers) get(ctx context.Context, path string) (body io.Reader, end func(), err error) {
+	conn, err := net.Dial("unix", c.socket)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot reach dockerd: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	end = func() {
+		stop()
+		conn.Close()
+	}
+	r := bufio.NewReader(conn)
+	if _, err = fmt.Fprintf(conn, "GET %s%s HTTP/1.0\r\nHost: docker\r\n\r\n", dockerAPI, path); err == nil {
+		err = skipHeader(r)
+	}
+	if err != nil {
+		end()
+		return nil, nil, fmt.Errorf("cannot ask dockerd for %s: %w", path, err)
+	}
+	return r, end, nil
+}
+
+// skipHeader reads the header of an answer, which must be a good one.
+func skipHeader(r *bufio.Reader) error {
+	for first := true; ; first = false {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		text := strings.TrimRight(string(line), "\r\n")
+		if first && !strings.HasPrefix(text, "HTTP/1.0 200 ") && !strings.HasPrefix(text, "HTTP/1.1 200 ") {
+			return errors.New("it answers " + text)
+		}
+		if text == "" {
+			return nil
+		}
+	}
+}
