@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/arcboxlabs/arcbox-go/agent/config"
+	"github.com/arcboxlabs/arcbox-go/agent/docker"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -79,7 +80,8 @@ func newAgentInstall() *cobra.Command {
 		Short: "Have launchd or systemd start the agent at login and keep it",
 		Long: `Install makes the agent a part of your session: it starts when you log in and when
 something connects to its socket, and again when it crashes. An agent that runs is
-replaced; machines go on. Repeated, it mends what is no longer so.`,
+replaced; machines go on. Docker's clients find it by the context arcbox, unless the setting
+docker.expose says otherwise. Repeated, it mends what is no longer so.`,
 		Example:           `  arcbox agent install`,
 		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -100,6 +102,9 @@ replaced; machines go on. Repeated, it mends what is no longer so.`,
 				return err
 			}
 			if err := m.Install(cmd.Context(), a); err != nil {
+				return err
+			}
+			if err := tellDocker(h); err != nil {
 				return err
 			}
 			return onAgent(cmd, func(context.Context, *ipc.Conn) error { return sayAgent(cmd, &o) })
@@ -128,7 +133,7 @@ go on, and commands start an agent when they need it, as before.`,
 			if err != nil {
 				return err
 			}
-			err = m.Uninstall(cmd.Context())
+			err = errors.Join(m.Uninstall(cmd.Context()), untellDocker(h))
 			if err == nil && !quiet {
 				fmt.Fprintln(cmd.OutOrStdout(), "the agent is no longer part of your session")
 			}
@@ -137,6 +142,37 @@ go on, and commands start an agent when they need it, as before.`,
 	}
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing but errors")
 	return cmd
+}
+
+// tellDocker makes the docker context that the settings ask for.
+func tellDocker(h home.Home) error {
+	sources := config.Standard(h)
+	c, _ := sources.Load() // what is wrong with them the agent says
+	if !c.Docker.Enable || c.Docker.Expose == config.ExposeNone {
+		return untellDocker(h)
+	}
+	path, err := sources.DockerSocket(h, agentapi.DockerSocket)
+	if err != nil {
+		return err
+	}
+	client, err := docker.FindClient()
+	if err != nil {
+		return err
+	}
+	return client.Publish(path, c.Docker.Expose == config.ExposeDefault)
+}
+
+// untellDocker removes it; what was selected before is again.
+func untellDocker(h home.Home) error {
+	path, err := config.Standard(h).DockerSocket(h, agentapi.DockerSocket)
+	if err != nil {
+		return err
+	}
+	client, err := docker.FindClient()
+	if err != nil {
+		return err
+	}
+	return client.Withdraw(path)
 }
 
 // stopService keeps an agent that was stopped from being started by the next connection.

@@ -76,6 +76,13 @@ func TestTheSessionKeepsTheAgent(t *testing.T) {
 	if first.Service == nil || first.Service.PID != first.PID || first.PID == alone.PID || !first.Service.Enabled || first.Service.Problem != "" {
 		t.Fatalf("installed: %+v %+v, alone it was %d", first, first.Service, alone.PID)
 	}
+	contexts := func() []string {
+		found, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".docker/contexts/meta/*/meta.json"))
+		return found
+	}
+	if found := contexts(); len(found) != 1 {
+		t.Errorf("Docker's contexts are %q", found)
+	}
 	p.does(0, "agent", "install")
 	if again := p.status(0); again.PID != first.PID {
 		t.Errorf("installed again: %+v, before %d", again, first.PID)
@@ -109,6 +116,9 @@ func TestTheSessionKeepsTheAgent(t *testing.T) {
 	p.does(0, "agent", "uninstall")
 	if s := p.status(3); s.Running || s.Service != nil {
 		t.Errorf("uninstalled: %+v", s)
+	}
+	if found := contexts(); len(found) != 0 {
+		t.Errorf("Docker's contexts that are left: %q", found)
 	}
 	for _, path := range []string{filepath.Join(home, "run/arcboxd.sock"), filepath.Join(home, "log/arcboxd.stderr"), filepath.Join(os.Getenv("HOME"), ".config/systemd/user/com.arcboxlabs.arcboxd.service")} {
 		if _, err := os.Lstat(path); err == nil {

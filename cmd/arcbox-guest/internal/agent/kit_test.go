@@ -27,7 +27,12 @@ import (
 const serviceVar = "ARCBOX_TEST_SERVICE"
 
 func TestMain(m *testing.M) {
-	if after, err := time.ParseDuration(os.Getenv(serviceVar)); err == nil {
+	if text, ok := os.LookupEnv(serviceVar); ok {
+		after, err := time.ParseDuration(text)
+		if err != nil { // running the tests instead would start the next service, without end
+			fmt.Println(err)
+			os.Exit(2)
+		}
 		beService(after)
 		return
 	}
