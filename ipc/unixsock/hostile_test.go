@@ -66,7 +66,7 @@ func otherProcess(t *testing.T, path string, uid uint32) string {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(self)
+	cmd := exec.Command(self, "-test.run=^$") // whatever happens, no tests
 	cmd.Env = []string{asClient + "=" + path}
 	if uid != 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
