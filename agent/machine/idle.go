@@ -94,7 +94,7 @@ func (s *session) reported(n *guestapi.ReportNote) {
 	set := s.m.mgr.settings()
 	s.mu.Lock()
 	s.report = n
-	tight := s.idle && (n.Memory.Pressure > maxPressure || n.Memory.Available < set.Reserve/2)
+	tight := s.idle && (n.Memory.Pressure >= maxPressure || n.Memory.Available < set.Reserve/2)
 	s.mu.Unlock()
 	if tight {
 		select {
@@ -118,7 +118,7 @@ func (s *session) busy(set Settings) bool {
 	return n != nil && (n.Execs > 0 || n.Containers > 0 || n.Load > set.IdleLoad)
 }
 
-// maxPressure is the share of time, in percent, that tasks of an idle guest may wait for memory before it gets some back.
+// maxPressure is the share of time, in percent, for which tasks of an idle guest wait for memory when it gets some back.
 const maxPressure = 5
 
 // watchReq is what the guest is to tell, now.
@@ -203,7 +203,7 @@ const (
 // squeeze takes memory of a guest at rest, step by step and never what it needs. What free page reporting brings back by itself
 // needs none of that: this is for what caches hold. The first sign of pressure gives half back and ends it.
 func (s *session) squeeze(ctx context.Context) {
-	taken := uint64(0)
+	taken, got := uint64(0), uint64(0) // what the balloon is to hold, and what it held when we last looked
 	pause := time.NewTimer(squeezePause)
 	defer pause.Stop()
 	for {
@@ -217,7 +217,7 @@ func (s *session) squeeze(ctx context.Context) {
 			continue
 		case <-pause.C:
 		}
-		next, err := s.squeezable(ctx, taken)
+		next, holds, err := s.squeezable(ctx, taken)
 		if err == nil && next > taken {
 			_, err = s.balloon(ctx, next)
 		}
@@ -226,22 +226,23 @@ func (s *session) squeeze(ctx context.Context) {
 			return
 		case err != nil:
 			s.m.log.Warn().Err(err).Msg("cannot take memory of the guest")
-		case next > taken:
-			taken = next
+		case next > taken || holds > got && holds < taken: // one more step, or the guest is on the last one
+			taken, got = next, holds
 			pause.Reset(squeezePause)
 		case taken > 0:
-			s.tellMemory(fmt.Sprintf("the guest is at rest: the balloon holds %d MiB", taken>>20))
+			s.tellMemory(fmt.Sprintf("the guest is at rest: the balloon holds %d MiB", holds>>20))
 		}
 	}
 }
 
-// squeezable is how much the balloon may hold after the next step: what leaves the guest what it needs, and a reserve.
-func (s *session) squeezable(ctx context.Context, taken uint64) (uint64, error) {
+// squeezable is how much the balloon may hold after the next step: what leaves the guest what it needs, and a reserve. It is no more than
+// taken while the balloon holds less.
+func (s *session) squeezable(ctx context.Context, taken uint64) (next, holds uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	resp, err := ipc.Call(ctx, s.proc.Conn, vmapi.Balloon, &vmapi.BalloonReq{Ask: true})
 	if err != nil {
-		return taken, err
+		return taken, 0, err
 	}
 	s.mu.Lock()
 	var needed uint64
@@ -249,10 +250,11 @@ func (s *session) squeezable(ctx context.Context, taken uint64) (uint64, error) 
 		needed = s.report.Memory.Needed
 	}
 	s.mu.Unlock()
-	if resp.Guest == nil || resp.Memory.Actual < taken { // it has not got there
-		return taken, nil
+	holds = resp.Memory.Actual
+	if resp.Guest == nil || holds < taken { // it has not got there
+		return taken, holds, nil
 	}
-	return squeezed(taken, s.made.Memory, needed, resp.Guest.Available, s.m.mgr.settings().Reserve), nil
+	return squeezed(taken, s.made.Memory, needed, resp.Guest.Available, s.m.mgr.settings().Reserve), holds, nil
 }
 
 // squeezed is taken and one more step, or less: the guest keeps what it says it needs, and of what it has available a reserve.

@@ -40,6 +40,8 @@ func runAgent() error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	os.WriteFile("/proc/self/oom_score_adj", []byte(agentScore), 0)
+	// Where memory is short the agent has to say so: it may not wait for its own pages, which the kernel takes first.
+	unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
 	p := &agentProcess{started: make(chan struct{}), log: agent.NewLog(console{})}
 	mux := ipc.NewMux()
 	ipc.Handle(mux, initapi.Begin, p.begin)

@@ -119,6 +119,36 @@ func TestAMachineAtRest(t *testing.T) {
 	}
 }
 
+// The balloon takes what an idle guest does not need, and gives back when that changes, to nobody's harm.
+func TestTheBalloonBacksOff(t *testing.T) {
+	h := newHost(t)
+	h.set(func(s *machine.Settings) {
+		s.Memory, s.Reserve = 512<<20, 64<<20
+		s.IdleAfter, s.IdleLoad, s.StopAfter = 300*time.Millisecond, 1000, time.Hour
+	})
+	h.open(t)
+	m := h.up(t, "")
+	boot := m.Info().BootID
+	// Nobody calls this program: it waits for the balloon to have taken most, and then needs more than is left.
+	sh(t, m, `setsid sh -c '
+		available() { sed -n "s/^MemAvailable: *\([0-9]*\) kB/\1/p" /proc/meminfo; }
+		while [ $(available) -gt 200000 ]; do sleep 0.3; done
+		echo "little is left: $(available)" >/dev/hvc0
+		dd if=/dev/zero of=/dev/shm/full bs=1M count=220
+		echo "the program has $(wc -c </dev/shm/full)" >/dev/hvc0' </dev/null >/dev/null 2>&1 &`)
+	is(t, m, lifecycle.Idle)
+	until(t, "what needs memory has it", func() bool {
+		b, _ := os.ReadFile(m.LogPath("console"))
+		return strings.Contains(string(b), "the program has 230686720")
+	})
+	if state := m.Info().State; state != string(lifecycle.Idle) {
+		t.Errorf("the machine is %s: nobody has called", state)
+	}
+	if said := sh(t, m, "dmesg | grep -ci 'out of memory' || true"); said != "0" || m.Info().BootID != boot {
+		t.Errorf("the kernel tells %s times of no memory; boot %s before and %s now", said, boot, m.Info().BootID)
+	}
+}
+
 func TestMachinesSideBySide(t *testing.T) {
 	h := newHost(t)
 	h.open(t)
