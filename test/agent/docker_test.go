@@ -25,6 +25,15 @@ type docker struct {
 	env []string
 }
 
+func newDocker(t *testing.T, u *user) *docker {
+	t.Helper()
+	path, err := u.home.Socket(agentapi.DockerSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &docker{t, []string{"DOCKER_HOST=unix://" + path, "DOCKER_CONFIG=" + t.TempDir(), "DOCKER_BUILDKIT=0"}}
+}
+
 // try runs docker with text as its standard input.
 func (d *docker) try(stdin string, args ...string) result {
 	d.t.Helper()
@@ -54,11 +63,7 @@ func (d *docker) run(args ...string) string {
 
 // containers is Docker's command line with the machine as its daemon.
 func containers(t *testing.T, u *user) {
-	path, err := u.home.Socket(agentapi.DockerSocket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &docker{t, []string{"DOCKER_HOST=unix://" + path, "DOCKER_CONFIG=" + t.TempDir()}}
+	d := newDocker(t, u)
 	if out := d.run("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"); out != "linux/arm64" {
 		t.Errorf("the server is %q", out)
 	}
