@@ -186,9 +186,7 @@ func TestServicesOutliveTheAgent(t *testing.T) {
 	for _, name := range []string{"lasting", "with-the-guest"} {
 		must(t, next, guestapi.StopService, &guestapi.StopServiceReq{Name: name})
 	}
-	if lives(was.PID) {
-		t.Error("it lives")
-	}
+	until(t, "it is dead", func() bool { return !lives(was.PID) }) // and buried: the agent that started it is no more
 	until(t, "its last words are there", func() bool { return strings.HasSuffix(next.log(t, "lasting"), "bye\n") })
 }
 
