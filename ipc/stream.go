@@ -60,13 +60,13 @@ func (s *Stream) prepare(c *Conn, id int32) {
 }
 
 // open lets our end send, now that the peer knows the stream. It is false when
-// the stream was closed before.
+// the stream was closed here before. A quick peer may have sent all it has and ended by now.
 func (s *Stream) open() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.live, s.credit = true, Window
 	s.change.Broadcast()
-	return s.stuck == nil
+	return s.stuck == nil || s.reset
 }
 
 // Read takes what has come, and waits if nothing has. io.EOF is the peer's

@@ -188,6 +188,29 @@ func TestStreamsEnd(t *testing.T) {
 	}
 }
 
+// A peer may have sent everything, and given the stream up, before the caller learns that the call is out.
+func TestWhatAQuickPeerSentIsRead(t *testing.T) {
+	s := newStream()
+	s.prepare(&Conn{}, 1)
+	for _, m := range []*message{{Type: typeData, data: []byte("all of it")}, {Type: typeEnd}, {Type: typeReset}} {
+		if _, err := s.take(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.open() {
+		t.Error("the stream counts as closed here")
+	}
+	if b, err := io.ReadAll(s); string(b) != "all of it" || err != nil {
+		t.Errorf("read %q, %v", b, err)
+	}
+	closed := newStream()
+	closed.Close()
+	closed.prepare(&Conn{}, 2)
+	if closed.open() {
+		t.Error("a stream that was closed before the call opens")
+	}
+}
+
 func TestStreamsEndWithTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x, y := joined(t, "stream of bytes only", flowing())
