@@ -139,10 +139,12 @@ func (a *agent) run(ctx context.Context, listener ipc.Listener) error {
 	if a.docker, a.dockerErr = a.openDocker(); a.dockerErr != nil {
 		a.log.Error().Err(a.dockerErr).Msg("Docker's clients cannot be served")
 	}
+	endMetrics := a.openMetrics()
 	work, cancel := context.WithCancel(ctx)
 	wait.Go(func() { a.setUp(work) })
 	<-a.ending
 	cancel()
+	endMetrics()
 	err := a.putAway()
 	wait.Wait()
 	a.log.Info().Msg("agent ends")

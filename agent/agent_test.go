@@ -5,12 +5,16 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
@@ -253,6 +257,70 @@ func TestBrokenSettingsAreToldAndMended(t *testing.T) {
 	call(r, agentapi.Create, &agentapi.CreateReq{Spec: agentapi.Spec{Name: "later"}})
 	if m := call(r, agentapi.Inspect, &agentapi.InspectReq{Name: "later"}); m.CPUs != 1 {
 		t.Errorf("a machine made after the change has %d vCPUs, want 1", m.CPUs)
+	}
+}
+
+// scrape is what Prometheus gets.
+func scrape(t *testing.T, path string) map[string]*dto.MetricFamily {
+	t.Helper()
+	c := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
+	}}
+	resp, err := c.Get("http://agent/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
+}
+
+func TestMetrics(t *testing.T) {
+	h := newHome(t)
+	if err := home.Make(h.Root()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.Root(), "config.toml"), []byte("[metrics]\nenable = true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path, err := h.Socket(agentapi.MetricsSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, h)
+	r.until(agentapi.Ready)
+	if f := scrape(t, path)["arcbox_machine_state"]; f != nil {
+		t.Errorf("an empty home has %v", f)
+	}
+	call(r, agentapi.EnsureReady, &agentapi.EnsureReadyReq{})
+	families := scrape(t, path)
+	for families["arcbox_machine_start_seconds"].GetMetric()[0].GetHistogram().GetSampleCount() == 0 { // events are counted a little later
+		families = scrape(t, path)
+	}
+	state := families["arcbox_machine_state"].GetMetric()
+	if len(state) != 1 || state[0].GetLabel()[0].GetValue() != "default" || state[0].GetLabel()[1].GetValue() != "running" {
+		t.Errorf("the states are %v", state)
+	}
+	ready := 0.0
+	for _, m := range families["arcbox_machine_events_total"].GetMetric() {
+		if m.GetLabel()[0].GetValue() == "ready" {
+			ready += m.GetCounter().GetValue()
+		}
+	}
+	if ready != 1 {
+		t.Errorf("ready %v times", ready)
+	}
+	if n := families["arcbox_agent_connections"].GetMetric()[0].GetGauge().GetValue(); n != 1 {
+		t.Errorf("%v connections", n)
+	}
+	r.stop()
+	if exists(path) {
+		t.Error("the socket is left behind")
 	}
 }
 

@@ -2,12 +2,10 @@ package agent
 
 import (
 	"context"
-	"net"
 	"os"
 
 	"github.com/arcboxlabs/arcbox-go/agent/docker"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
-	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 )
 
 // A front is where Docker's clients connect.
@@ -52,23 +50,4 @@ func (f *front) close() {
 	os.Remove(f.path)
 	f.relay.Close()
 	<-f.done
-}
-
-// listenUnix listens at path, where a socket that nobody listens on any more is replaced.
-func listenUnix(path string) (*net.UnixListener, error) {
-	l, err := unixsock.Listen(path)
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	f, err := l.File()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // FileListener has a copy of its own
-	plain, err := net.FileListener(f)
-	if err != nil {
-		return nil, err
-	}
-	return plain.(*net.UnixListener), nil
 }

@@ -19,3 +19,12 @@ func (s Sources) DockerSocket(h home.Home, name string) (string, error) {
 	}
 	return h.Socket(name)
 }
+
+// MetricsSocket is where Prometheus connects, likewise.
+func (s Sources) MetricsSocket(h home.Home, name string) (string, error) {
+	c, _ := s.Load()
+	if c.Sockets.Metrics != "" {
+		return c.Sockets.Metrics, nil
+	}
+	return h.Socket(name)
+}

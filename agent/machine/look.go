@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	"github.com/arcboxlabs/arcbox-go/agent/storage"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -79,6 +82,18 @@ func (m *Machine) Stats(ctx context.Context) (agentapi.MachineStats, error) {
 		}
 	}
 	return out, nil
+}
+
+// Figures are the Stats of all machines that exist, by name. Of one whose process does not answer there is what the agent knows.
+func (g *Manager) Figures(ctx context.Context) []agentapi.MachineStats {
+	all := g.all()
+	figures := make([]agentapi.MachineStats, len(all))
+	var asked sync.WaitGroup
+	for i, m := range all {
+		asked.Go(func() { figures[i], _ = m.Stats(ctx) })
+	}
+	asked.Wait()
+	return slices.DeleteFunc(figures, func(s agentapi.MachineStats) bool { return s.Machine.State == string(lifecycle.NotExist) })
 }
 
 // DiskUsage says what the machine's disk takes.

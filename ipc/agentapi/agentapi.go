@@ -38,6 +38,9 @@ const Socket = "arcboxd.sock"
 // DockerSocket is the name of the socket for Docker's clients in the run directory.
 const DockerSocket = "docker.sock"
 
+// MetricsSocket is the name of the socket for Prometheus in the run directory.
+const MetricsSocket = "metrics.sock"
+
 // ServiceSocket is what launchd and systemd call the control socket that they open.
 const ServiceSocket = "agent"
 

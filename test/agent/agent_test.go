@@ -2,6 +2,10 @@ package agent_test
 
 import (
 	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strconv"
@@ -11,6 +15,7 @@ import (
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
@@ -25,6 +30,7 @@ func TestAUsersDay(t *testing.T) {
 	if r := u.try("status", "--quiet"); r.status != 3 {
 		t.Errorf("before anything, status --quiet exits with %d", r.status)
 	}
+	u.run("config", "set", "metrics.enable", "true")
 	if out := u.run("start"); !strings.Contains(out, "default is ready after") {
 		t.Errorf("start says %q", out)
 	}
@@ -169,6 +175,16 @@ func looks(t *testing.T, u *user) {
 	if out := u.run("logs", "--component", "agent", "-n", "1"); strings.Count(out, "\n") != 1 {
 		t.Errorf("the agent's last line is %q", out)
 	}
+	path, err := u.home.Socket(agentapi.MetricsSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := scrape(t, path)
+	for _, want := range []string{`arcbox_machine_state{machine="default",state="running"} 1`, `arcbox_vm_exits_total{kind="`, `arcbox_guest_memory_bytes{machine="default"}`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the metrics have no %s:\n%s", want, out)
+		}
+	}
 	var list []struct{ Name, State string }
 	u.parse(u.run("list", "--json"), &list)
 	if len(list) != 1 || list[0].State != "running" {
@@ -177,4 +193,23 @@ func looks(t *testing.T, u *user) {
 	if out := u.run("list", "--quiet"); out != "default\n" {
 		t.Errorf("the names are %q", out)
 	}
+}
+
+// scrape is what Prometheus gets of a socket.
+func scrape(t *testing.T, path string) string {
+	t.Helper()
+	c := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
+	}}
+	resp, err := c.Get("http://agent/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
