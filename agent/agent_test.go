@@ -250,13 +250,16 @@ func TestBrokenSettingsAreToldAndMended(t *testing.T) {
 		t.Errorf("the error is %q", s.Error)
 	}
 	call(r, agentapi.EnsureReady, &agentapi.EnsureReadyReq{}) // it works all the same
-	if err := os.WriteFile(file, []byte("[machine]\ncpus = 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("[machine]\ncpus = 1\n[machines.work]\ncpus = 2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r.until(agentapi.Ready)
 	call(r, agentapi.Create, &agentapi.CreateReq{Spec: agentapi.Spec{Name: "later"}})
-	if m := call(r, agentapi.Inspect, &agentapi.InspectReq{Name: "later"}); m.CPUs != 1 {
-		t.Errorf("a machine made after the change has %d vCPUs, want 1", m.CPUs)
+	call(r, agentapi.Create, &agentapi.CreateReq{Spec: agentapi.Spec{Name: "work"}})
+	for name, cpus := range map[string]int{"later": 1, "work": 2} {
+		if m := call(r, agentapi.Inspect, &agentapi.InspectReq{Name: name}); m.CPUs != cpus {
+			t.Errorf("%s, made after the change, has %d vCPUs, want %d", name, m.CPUs, cpus)
+		}
 	}
 }
 

@@ -64,15 +64,15 @@ func (a *agent) settle() {
 	a.enter(agentapi.Ready, "", nil)
 }
 
-// settings are what is configured for machines now.
-func (a *agent) settings() machine.Settings {
+// settings are what is configured now for the machine called name.
+func (a *agent) settings(name string) machine.Settings {
 	a.mu.Lock()
 	w := a.config
 	a.mu.Unlock()
 	if w == nil {
 		return machine.Settings{}
 	}
-	return settingsOf(w.Current().Machine)
+	return settingsOf(w.Current().For(name))
 }
 
 // never is how long a machine waits for what shall not happen.

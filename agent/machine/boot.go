@@ -86,7 +86,7 @@ func bootError(r *Record, err error) error {
 // resolve says what to boot, and brings the record up to that: a machine that differs from what it shall be is made anew,
 // with the disk that it has. The asset is held until the file is closed; nil without one.
 func (m *Machine) resolve(ctx context.Context, epoch uint64) (*Record, *os.File, error) {
-	s := m.mgr.settings()
+	s := m.settings()
 	r := m.record()
 	asset, err := m.mgr.assetFor(ctx, s, func(on bool) { m.life.Fetching(epoch, on) })
 	if err != nil {
@@ -158,7 +158,7 @@ func (fs openFiles) close() {
 
 // request opens every file of the machine.
 func (m *Machine) request(r *Record) (*vmapi.ConfigureReq, openFiles, error) {
-	s := m.mgr.settings()
+	s := m.settings()
 	label, err := json.Marshal(r)
 	if err != nil {
 		return &vmapi.ConfigureReq{}, nil, err

@@ -126,7 +126,7 @@ func (d *driver) perform(ctx context.Context, e lifecycle.Effect, epoch uint64) 
 func (m *Machine) make() error {
 	r := m.record()
 	if !m.mgr.opts.Mock {
-		img, err := storage.Ensure(storage.Spec{Path: r.Data, Reserve: m.mgr.settings().DiskReserve})
+		img, err := storage.Ensure(storage.Spec{Path: r.Data, Reserve: m.settings().DiskReserve})
 		if err != nil {
 			return fmt.Errorf("cannot make the disk of %s: %w", m.name, err)
 		}

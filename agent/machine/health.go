@@ -81,7 +81,7 @@ func (s *session) beatTime() time.Duration {
 }
 
 // every is the time between the guest's beats.
-func (s *session) every() time.Duration { return s.m.mgr.settings().HealthEvery }
+func (s *session) every() time.Duration { return s.m.settings().HealthEvery }
 
 // beat is the guest's note. The connection waits for it: it only sets a timer.
 func (s *session) beat() { s.pulse.beat(s.beatTime()) }

@@ -45,7 +45,7 @@ func (m *Machine) watchIdle() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		event, epoch, wait := m.rests(m.mgr.settings())
+		event, epoch, wait := m.rests(m.settings())
 		if event != "" {
 			m.life.Report(event, epoch, nil)
 		}
@@ -91,7 +91,7 @@ func (m *Machine) rests(set Settings) (event lifecycle.Event, epoch uint64, wait
 
 // reported keeps what the guest says of itself.
 func (s *session) reported(n *guestapi.ReportNote) {
-	set := s.m.mgr.settings()
+	set := s.m.settings()
 	s.mu.Lock()
 	s.report = n
 	tight := s.idle && (n.Memory.Pressure >= maxPressure || n.Memory.Available < set.Reserve/2)
@@ -123,7 +123,7 @@ const maxPressure = 5
 
 // watchReq is what the guest is to tell, now.
 func (s *session) watchReq() *guestapi.WatchReq {
-	set := s.m.mgr.settings()
+	set := s.m.settings()
 	req := &guestapi.WatchReq{Load: set.IdleLoad, Pressure: maxPressure, Available: set.Reserve / 2}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +137,7 @@ func (s *session) watchReq() *guestapi.WatchReq {
 func (s *session) rest(ctx context.Context) {
 	s.setIdle(true)
 	s.rewatch(ctx)
-	if s.m.mgr.settings().NoBalloon {
+	if s.m.settings().NoBalloon {
 		return
 	}
 	squeezed, cancel := context.WithCancel(s.ctx)
@@ -254,7 +254,7 @@ func (s *session) squeezable(ctx context.Context, taken uint64) (next, holds uin
 	if resp.Guest == nil || holds < taken { // it has not got there
 		return taken, holds, nil
 	}
-	return squeezed(taken, s.made.Memory, needed, resp.Guest.Available, s.m.mgr.settings().Reserve), holds, nil
+	return squeezed(taken, s.made.Memory, needed, resp.Guest.Available, s.m.settings().Reserve), holds, nil
 }
 
 // squeezed is taken and one more step, or less: the guest keeps what it says it needs, and of what it has available a reserve.

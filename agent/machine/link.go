@@ -48,7 +48,7 @@ func (s *session) watchGuest(adopted bool) {
 	arrived := make(chan net.Conn)
 	s.watch.Go(func() { s.acceptAnnouncements(arrived) })
 	if adopted {
-		w.up(max(linkGrace, s.m.mgr.settings().startTime()-time.Since(s.started)))
+		w.up(max(linkGrace, s.m.settings().startTime()-time.Since(s.started)))
 	}
 	for {
 		select {

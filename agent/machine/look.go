@@ -29,7 +29,7 @@ func (m *Machine) Inspect(ctx context.Context) (agentapi.InspectResp, error) {
 	if err != nil {
 		return resp, err
 	}
-	set := m.mgr.settings()
+	set := m.settings()
 	if asset, err := m.mgr.asset(set); err == nil {
 		shall, err := desire(r, set, asset)
 		if err != nil {

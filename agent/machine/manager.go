@@ -66,13 +66,16 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	return g, nil
 }
 
-// settings are what is configured now.
-func (g *Manager) settings() Settings {
+// settings are what is configured now for the machine called name.
+func (g *Manager) settings(name string) Settings {
 	if g.opts.Settings == nil {
 		return Settings{}.withDefaults()
 	}
-	return g.opts.Settings().withDefaults()
+	return g.opts.Settings(name).withDefaults()
 }
+
+// settings are what is configured now for the machine.
+func (m *Machine) settings() Settings { return m.mgr.settings(m.name) }
 
 func (g *Manager) publish(e agentapi.Event) {
 	if g.opts.Events != nil {
@@ -110,7 +113,7 @@ func (g *Manager) add(spec agentapi.Spec) (*Machine, error) {
 	if _, err := g.socket(r.Name); err != nil {
 		return nil, err
 	}
-	d, err := desire(r, g.settings(), nil)
+	d, err := desire(r, g.settings(r.Name), nil)
 	if err != nil {
 		return nil, err
 	}

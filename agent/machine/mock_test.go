@@ -27,7 +27,7 @@ func mock(t *testing.T, set Settings, f func(t *testing.T, g *Manager)) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		g, err := Open(t.Context(), Options{Home: h, Events: &event.Bus{}, Mock: true, Settings: func() Settings { return set }})
+		g, err := Open(t.Context(), Options{Home: h, Events: &event.Bus{}, Mock: true, Settings: func(string) Settings { return set }})
 		if err != nil {
 			t.Fatal(err)
 		}

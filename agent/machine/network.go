@@ -169,7 +169,7 @@ func (s *session) startNetwork(path string) (*Process, error) {
 		return p, err
 	}
 	return p, s.plug(func(link *os.File) error {
-		req := &netapi.ConfigureReq{Label: s.m.name, MAC: macOf(s.made), OrphanMS: s.m.mgr.settings().Orphan.Milliseconds()}
+		req := &netapi.ConfigureReq{Label: s.m.name, MAC: macOf(s.made), OrphanMS: s.m.settings().Orphan.Milliseconds()}
 		req.Link, req.Rendezvous = req.Attach(link), req.Attach(meet)
 		_, err := ipc.Call(s.ctx, p.Conn, netapi.Configure, req)
 		return err

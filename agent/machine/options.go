@@ -22,8 +22,9 @@ type Options struct {
 	Events     *event.Bus
 	Log        zerolog.Logger
 
-	// Settings are what is configured now; they are asked for at each use, and may change between. Nil means the defaults.
-	Settings func() Settings
+	// Settings are what is configured now for the machine called name; they are asked for at each use, and may change between. Nil
+	// means the defaults.
+	Settings func(name string) Settings
 	// Library has the boot assets.
 	Library *boot.Library
 	// Fetch brings a boot asset into the library when a start finds none there; it has a stall limit of its own. Nil

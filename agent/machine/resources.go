@@ -16,7 +16,7 @@ func (m *Machine) Resources() agentapi.ResourcesResp {
 		now = m.session.made
 	}
 	m.mu.Unlock()
-	set := m.mgr.settings()
+	set := m.settings()
 	asset, err := m.mgr.asset(set)
 	if err != nil {
 		asset = nil
@@ -55,7 +55,7 @@ func (m *Machine) SetResources(_ context.Context, req *agentapi.SetResourcesReq)
 	if err := r.Asked.check(); err != nil {
 		return agentapi.ResourcesResp{}, err
 	}
-	conf := m.mgr.settings()
+	conf := m.settings()
 	asset, err := m.mgr.asset(conf)
 	if err != nil || r.Kernel == "" { // the rest is resolved at the start
 		asset = nil

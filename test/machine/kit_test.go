@@ -124,7 +124,7 @@ func options(h home.Home, program string, log io.Writer, settings func() machine
 	return machine.Options{
 		Home: h, Program: program, NetProgram: filepath.Join(filepath.Dir(program), "arcbox-net"), Events: &event.Bus{}, Log: zerolog.New(log).With().Timestamp().Logger(),
 		Library:  boot.OpenLibrary(h.Boot(), sharedBoot()),
-		Settings: settings,
+		Settings: func(string) machine.Settings { return settings() },
 	}
 }
 
