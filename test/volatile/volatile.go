@@ -25,12 +25,9 @@ type Medium interface {
 // errCut is what a disk without power answers.
 var errCut = errors.New("the power has failed")
 
-// early is how many blocks a write may push to the medium before they are drained, and one in
-// earlyOdds writes does.
-const (
-	early     = 16
-	earlyOdds = 4
-)
+// earlyOdds: one in so many writes pushes blocks to the medium before they are drained, up to as many as it
+// brought. So most of what was written stays in the cache, however the guest cuts it up.
+const earlyOdds = 4
 
 // A Disk is a Medium behind a cache. Any goroutine may use it; offsets and lengths are within its
 // Size. It satisfies blk.Disk.
@@ -123,7 +120,8 @@ func (d *Disk) WriteAt(p []byte, off int64) (int, error) {
 		return nil
 	})
 	if err == nil && d.rnd.IntN(earlyOdds) == 0 {
-		err = d.evict(d.rnd.IntN(early))
+		brought := int((off%d.block + int64(len(p)) + d.block - 1) / d.block)
+		err = d.evict(d.rnd.IntN(brought + 1))
 	}
 	return int(at), err
 }
