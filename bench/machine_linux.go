@@ -82,7 +82,7 @@ func (k *keeper) open(program string) (err error) {
 	k.events = &event.Bus{}
 	set := machines.Settings{CPUs: 1, Memory: benchRAM, IdleLoad: 1000, DiskReserve: -1, Limits: lifecycle.Limits{Stable: time.Millisecond}}
 	k.manager, err = machines.Open(context.Background(), machines.Options{
-		Home: h, Program: program, Events: k.events, Log: zerolog.Nop(), Settings: func() machines.Settings { return set },
+		Home: h, Program: program, Events: k.events, Log: zerolog.Nop(), Settings: func(string) machines.Settings { return set },
 		Library: assets.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
 	})
 	if err != nil {
