@@ -9,12 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
 
 	"github.com/rs/zerolog"
+
+	"github.com/arcboxlabs/arcbox-go/ipc/splice"
 )
 
 // A Machine has a dockerd.
@@ -31,11 +32,7 @@ type Relay struct {
 	log     zerolog.Logger
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
-	busy    sync.WaitGroup
-
-	mu       sync.Mutex // guards what follows
-	listener net.Listener
-	closed   bool
+	busy    sync.WaitGroup // Serve, and every connection
 }
 
 // New makes a relay to the machine that is given by machine, which may wait for it.
@@ -45,19 +42,15 @@ func New(machine func(context.Context) (Machine, error), log zerolog.Logger) *Re
 	return r
 }
 
-// Serve takes connections until Close, or until l fails, with the reason.
-func (r *Relay) Serve(l *net.UnixListener) error {
-	r.mu.Lock()
-	r.listener = l
-	closed := r.closed
-	r.mu.Unlock()
-	if closed {
-		l.Close()
-	}
+// Serve takes connections of Unix sockets until Close, which closes l, or until l fails, with the reason.
+func (r *Relay) Serve(l net.Listener) error {
+	r.busy.Add(1)
+	defer r.busy.Done()
+	defer context.AfterFunc(r.ctx, func() { l.Close() })()
 	for {
-		c, err := l.AcceptUnix()
+		c, err := l.Accept()
 		if r.ctx.Err() != nil {
-			if c != nil {
+			if err == nil {
 				c.Close()
 			}
 			return nil
@@ -65,20 +58,13 @@ func (r *Relay) Serve(l *net.UnixListener) error {
 		if err != nil {
 			return fmt.Errorf("cannot take a connection of a Docker client: %w", err)
 		}
-		r.busy.Go(func() { r.serve(c) })
+		r.busy.Go(func() { r.serve(c.(*net.UnixConn)) })
 	}
 }
 
 // Close ends every connection, and waits for that.
 func (r *Relay) Close() {
-	r.mu.Lock()
-	r.closed = true
-	l := r.listener
-	r.mu.Unlock()
 	r.cancel()
-	if l != nil {
-		l.Close()
-	}
 	r.busy.Wait()
 }
 
@@ -116,40 +102,17 @@ func (r *Relay) serve(client *net.UnixConn) {
 		refuse(client, errors.New("dockerd has gone away; see arcbox logs --component dockerd"))
 		return
 	}
-	join(client, server, a)
+	splice.Both(watched{client, a}, server)
 }
 
-// join moves bytes both ways until both have ended. The end of one direction is passed on and leaves the other open: docker run -i
-// ends its input, and waits for output.
-func join(client, server *net.UnixConn, a *activity) {
-	var both sync.WaitGroup
-	both.Go(func() {
-		if _, err := io.Copy(server, watched{client, a}); err != nil {
-			client.Close()
-			server.Close()
-			return
-		}
-		server.CloseWrite()
-	})
-	both.Go(func() {
-		if _, err := io.Copy(client, server); err != nil {
-			client.Close()
-			server.Close()
-			return
-		}
-		client.CloseWrite()
-	})
-	both.Wait()
-}
-
-// watched reads from a client and tells what was read.
+// watched is a client, and tells what is read of it.
 type watched struct {
-	from *net.UnixConn
+	*net.UnixConn
 	*activity
 }
 
 func (w watched) Read(p []byte) (int, error) {
-	n, err := w.from.Read(p)
+	n, err := w.UnixConn.Read(p)
 	w.saw(p[:n])
 	return n, err
 }

@@ -5,15 +5,15 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
 	"strconv"
-	"sync"
 
 	"github.com/mdlayher/vsock"
 	"golang.org/x/sys/unix"
+
+	"github.com/arcboxlabs/arcbox-go/ipc/splice"
 )
 
 // relayArg is the argument that makes this program a relay: of a vsock port of the guest to a Unix socket.
@@ -70,12 +70,6 @@ func sayReady() error {
 	return err
 }
 
-// half is a connection of which each direction can end by itself.
-type half interface {
-	io.ReadWriteCloser
-	CloseWrite() error
-}
-
 // pass joins a connection of the host to the socket at path.
 func pass(host *vsock.Conn, path string) {
 	defer host.Close()
@@ -85,16 +79,5 @@ func pass(host *vsock.Conn, path string) {
 		return
 	}
 	defer local.Close()
-	var both sync.WaitGroup
-	copyTo := func(to, from half) {
-		if _, err := io.Copy(to, from); err != nil { // nobody reads any more, or nobody writes
-			to.Close()
-			from.Close()
-			return
-		}
-		to.CloseWrite()
-	}
-	both.Go(func() { copyTo(local.(*net.UnixConn), host) })
-	both.Go(func() { copyTo(host, local.(*net.UnixConn)) })
-	both.Wait()
+	splice.Both(host, local.(*net.UnixConn))
 }
