@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options) error {
 
 // claim takes the lock and the control socket. Whoever finds the lock taken can connect when this returns.
 func (a *agent) claim(ctx context.Context) (*unixsock.Listener, error) {
-	path, err := a.options.Config.AgentSocket(a.options.Home, agentapi.Socket)
+	path, err := a.options.Config.AgentSocket(a.options.Home)
 	if err != nil {
 		return nil, err
 	}

@@ -2,16 +2,15 @@ package agent
 
 import (
 	"context"
-	"os"
 
 	"github.com/arcboxlabs/arcbox-go/agent/docker"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 )
 
 // A front is where Docker's clients connect.
 type front struct {
 	relay *docker.Relay
-	path  string
 	done  chan struct{} // closed when it takes no connections any more
 }
 
@@ -22,32 +21,31 @@ func (a *agent) openDocker() (*front, error) {
 	if !c.Docker.Enable {
 		return nil, nil
 	}
-	path, err := a.options.Config.DockerSocket(a.options.Home, agentapi.DockerSocket)
+	path, err := c.Sockets.DockerPath(a.options.Home)
 	if err != nil {
 		return nil, err
 	}
-	l, err := listenUnix(path)
+	l, err := unixsock.Listen(path)
 	if err != nil {
 		return nil, err
 	}
 	a.log.Info().Str("socket", path).Msg("Docker's clients can connect")
-	f := &front{path: path, done: make(chan struct{})}
+	f := &front{done: make(chan struct{})}
 	f.relay = docker.New(func(ctx context.Context) (docker.Machine, error) { return a.machine(ctx, agentapi.DefaultMachine) }, a.log)
 	go func() {
 		defer close(f.done)
-		if err := f.relay.Serve(l); err != nil {
+		if err := f.relay.Serve(l.Plain()); err != nil {
 			a.log.Error().Err(err).Msg("Docker's clients cannot connect any more")
 		}
 	}()
 	return f, nil
 }
 
-// close ends every connection, and leaves no socket that leads nowhere.
+// close ends every connection.
 func (f *front) close() {
 	if f == nil {
 		return
 	}
-	os.Remove(f.path)
 	f.relay.Close()
 	<-f.done
 }

@@ -2,10 +2,10 @@ package agent
 
 import (
 	"context"
-	"os"
 
 	"github.com/arcboxlabs/arcbox-go/agent/metrics"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 )
 
 // A scraped is the agent as package metrics sees it.
@@ -39,20 +39,18 @@ func (a *agent) openMetrics() (end func()) {
 	if !c.Metrics.Enable {
 		return func() {}
 	}
-	path, err := a.options.Config.MetricsSocket(a.options.Home, agentapi.MetricsSocket)
-	if err != nil {
-		a.log.Error().Err(err).Msg("metrics cannot be served")
-		return func() {}
+	path, err := c.Sockets.MetricsPath(a.options.Home)
+	var l *unixsock.Listener
+	if err == nil {
+		l, err = unixsock.Listen(path)
 	}
-	l, err := listenUnix(path)
 	if err != nil {
 		a.log.Error().Err(err).Msg("metrics cannot be served")
 		return func() {}
 	}
 	a.log.Info().Str("socket", path).Msg("metrics can be scraped")
-	s := metrics.Start(l, scraped{a}, a.self.version)
+	s := metrics.Start(l.Plain(), scraped{a}, a.self.version)
 	return func() {
-		os.Remove(path)
 		if err := s.Close(); err != nil {
 			a.log.Error().Err(err).Msg("metrics could not be scraped any more")
 		}

@@ -1,30 +1,32 @@
 package config
 
-import "github.com/arcboxlabs/arcbox-go/agent/home"
+import (
+	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+)
 
-// AgentSocket is where the agent listens, for which name is its socket's usual one. Its directory exists then.
-func (s Sources) AgentSocket(h home.Home, name string) (string, error) {
-	c, _ := s.Load() // what is wrong elsewhere does not matter here
-	if c.Sockets.Agent != "" {
-		return c.Sockets.Agent, nil
+// AgentPath is where the agent listens. Its directory exists then, unless it is one of the user's own choice.
+func (s Sockets) AgentPath(h home.Home) (string, error) { return orUsual(s.Agent, h, agentapi.Socket) }
+
+// DockerPath is where Docker's clients connect, likewise.
+func (s Sockets) DockerPath(h home.Home) (string, error) {
+	return orUsual(s.Docker, h, agentapi.DockerSocket)
+}
+
+// MetricsPath is where Prometheus connects, likewise.
+func (s Sockets) MetricsPath(h home.Home) (string, error) {
+	return orUsual(s.Metrics, h, agentapi.MetricsSocket)
+}
+
+func orUsual(path string, h home.Home, name string) (string, error) {
+	if path != "" {
+		return path, nil
 	}
 	return h.Socket(name)
 }
 
-// DockerSocket is where Docker's clients connect, likewise.
-func (s Sources) DockerSocket(h home.Home, name string) (string, error) {
+// AgentSocket is where the agent listens, for who asks nothing else of the settings. What is wrong elsewhere in them does not matter.
+func (s Sources) AgentSocket(h home.Home) (string, error) {
 	c, _ := s.Load()
-	if c.Sockets.Docker != "" {
-		return c.Sockets.Docker, nil
-	}
-	return h.Socket(name)
-}
-
-// MetricsSocket is where Prometheus connects, likewise.
-func (s Sources) MetricsSocket(h home.Home, name string) (string, error) {
-	c, _ := s.Load()
-	if c.Sockets.Metrics != "" {
-		return c.Sockets.Metrics, nil
-	}
-	return h.Socket(name)
+	return c.Sockets.AgentPath(h)
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
 	"github.com/arcboxlabs/arcbox-go/ipc"
-	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 )
 
@@ -28,7 +27,7 @@ func dialAgent(ctx context.Context) (*ipc.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	path, err := config.Standard(h).AgentSocket(h, agentapi.Socket)
+	path, err := config.Standard(h).AgentSocket(h)
 	if err != nil {
 		return nil, err
 	}

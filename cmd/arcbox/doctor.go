@@ -296,7 +296,7 @@ func checkSettings(_ context.Context, p *patient) {
 
 func checkLock(_ context.Context, p *patient) {
 	holder, held, err := lease.Held(p.home.Run())
-	path, perr := config.Standard(p.home).AgentSocket(p.home, agentapi.Socket)
+	path, perr := config.Standard(p.home).AgentSocket(p.home)
 	_, serr := os.Lstat(path)
 	switch {
 	case err != nil:

@@ -37,7 +37,7 @@ func serviceAgent(h home.Home) (a launchd.Agent, err error) {
 	if err != nil {
 		return a, err
 	}
-	socket, err := config.Standard(h).AgentSocket(h, agentapi.Socket)
+	socket, err := config.Standard(h).AgentSocket(h)
 	if err != nil {
 		return a, err
 	}
@@ -144,27 +144,23 @@ go on, and commands start an agent when they need it, as before.`,
 	return cmd
 }
 
-// tellDocker makes the docker context that the settings ask for.
+// tellDocker makes the docker context that the settings ask for, none with ExposeNone.
 func tellDocker(h home.Home) error {
-	sources := config.Standard(h)
-	c, _ := sources.Load() // what is wrong with them the agent says
-	if !c.Docker.Enable || c.Docker.Expose == config.ExposeNone {
-		return untellDocker(h)
+	c, _ := config.Standard(h).Load() // what is wrong with them the agent says
+	if !c.Docker.Enable {
+		return setDocker(h, c, config.ExposeNone)
 	}
-	path, err := sources.DockerSocket(h, agentapi.DockerSocket)
-	if err != nil {
-		return err
-	}
-	client, err := docker.FindClient()
-	if err != nil {
-		return err
-	}
-	return client.Publish(path, c.Docker.Expose == config.ExposeDefault)
+	return setDocker(h, c, c.Docker.Expose)
 }
 
 // untellDocker removes it; what was selected before is again.
 func untellDocker(h home.Home) error {
-	path, err := config.Standard(h).DockerSocket(h, agentapi.DockerSocket)
+	c, _ := config.Standard(h).Load()
+	return setDocker(h, c, config.ExposeNone)
+}
+
+func setDocker(h home.Home, c *config.Config, e config.Expose) error {
+	path, err := c.Sockets.DockerPath(h)
 	if err != nil {
 		return err
 	}
@@ -172,7 +168,10 @@ func untellDocker(h home.Home) error {
 	if err != nil {
 		return err
 	}
-	return client.Withdraw(path)
+	if e == config.ExposeNone {
+		return client.Withdraw(path)
+	}
+	return client.Publish(path, e == config.ExposeDefault)
 }
 
 // stopService keeps an agent that was stopped from being started by the next connection.

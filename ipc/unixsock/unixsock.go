@@ -184,6 +184,14 @@ func (l *Listener) Accept() (ipc.Wire, error) {
 	return New(sock), nil
 }
 
+// Plain is the socket for peers that speak something else than ipc, each a *net.UnixConn. To close it is to close l.
+func (l *Listener) Plain() net.Listener { return plain{l} }
+
+type plain struct{ *Listener }
+
+func (p plain) Accept() (net.Conn, error) { return p.sock.Accept() }
+func (p plain) Addr() net.Addr            { return p.sock.Addr() }
+
 // Close stops listening and removes the socket, if it is still this one.
 func (l *Listener) Close() error {
 	if l.path == "" {

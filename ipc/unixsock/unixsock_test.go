@@ -221,6 +221,33 @@ func TestCloseLeavesAnothersSocket(t *testing.T) {
 	dial(t, path)
 }
 
+func TestPlainPeersAreServed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l := listen(t, path).Plain()
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	served, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := served.(*net.UnixConn); !ok {
+		t.Errorf("the connection is a %T", served)
+	}
+	served.Close()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed listener says %v", err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
 func TestAnInheritedSocketStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	first := listen(t, path)
