@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 )
 
 // Set changes one setting in the user's file, which is made if there is none, and
@@ -109,29 +111,15 @@ func lockDir(dir string) (unlock func(), err error) {
 }
 
 // replace makes data the file's content at once and for good. The file keeps its mode.
-func replace(path string, data []byte) (err error) {
+func replace(path string, data []byte) error {
 	mode := fs.FileMode(0o600)
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+	if err := home.Replace(path, data, mode); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer d.Close()
-	return d.Sync()
+	return nil
 }
 
 // set gives a key a value: where it is, or beside its neighbours, or in its section, or in

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 )
 
 // Context is what the docker context that leads to our socket is called.
@@ -16,6 +18,9 @@ const Context = "arcbox"
 
 // ErrTaken: there is such a context, and it is somebody else's.
 var ErrTaken = errors.New("there is a docker context of that name already, which leads elsewhere")
+
+// fileMode is of what we write there: it may hold credentials, so nobody else reads it.
+const fileMode = 0o600
 
 // A Client is the configuration of Docker's command line, which is files in a directory.
 type Client struct{ dir string }
@@ -25,11 +30,11 @@ func FindClient() (Client, error) {
 	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
 		return Client{dir}, nil
 	}
-	home, err := os.UserHomeDir()
+	user, err := os.UserHomeDir()
 	if err != nil {
 		return Client{}, fmt.Errorf("cannot find Docker's configuration: %w", err)
 	}
-	return Client{filepath.Join(home, ".docker")}, nil
+	return Client{filepath.Join(user, ".docker")}, nil
 }
 
 // meta is a context's file as Docker has it. What was selected before ours is kept in it.
@@ -96,7 +101,7 @@ func (c Client) Publish(path string, choose bool) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(c.path(), text); err != nil {
+	if err := home.Replace(c.path(), text, fileMode); err != nil {
 		return fmt.Errorf("cannot make the docker context %s: %w", Context, err)
 	}
 	if choose {
@@ -166,27 +171,8 @@ func (c Client) choose(s settings, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := replace(filepath.Join(c.dir, "config.json"), text); err != nil {
+	if err := home.Replace(filepath.Join(c.dir, "config.json"), text, fileMode); err != nil {
 		return fmt.Errorf("cannot select the docker context %q: %w", name, err)
 	}
 	return nil
-}
-
-// replace writes a file whole or not at all. It may hold credentials, so nobody else reads it.
-func replace(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".arcbox-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )
 
@@ -97,7 +98,7 @@ func TestRecordsOnDisk(t *testing.T) {
 	write("d.json", string(same))
 	other, _ := aRecord(t, agentapi.Spec{Name: "x"}, 9).encode()
 	write("e.json", string(other))
-	write(tempPrefix+"1", "half a rec")
+	write(home.TempPrefix+"1", "half a rec")
 	all, problems, err := rs.load()
 	if err != nil || len(all) != 2 || all[0].Name != "a" || all[1].Name != "c" || all[0].Asked.CPUs != 2 {
 		t.Errorf("loaded %v, %v", all, err)
@@ -111,7 +112,7 @@ func TestRecordsOnDisk(t *testing.T) {
 	if kept, err := os.ReadFile(aside[0]); len(aside) != 3 || err != nil || string(kept) != "{" {
 		t.Errorf("kept %q: %q, %v", aside, kept, err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(rs.dir, tempPrefix+"*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(rs.dir, home.TempPrefix+"*")); len(left) > 0 {
 		t.Errorf("left %q", left)
 	}
 	if all, problems, err = rs.load(); len(all) != 2 || len(problems) != 3 || err != nil { // they are reported until somebody mends them

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 )
 
 // records are the files of all machines in a directory: NAME.json each. What the directory holds at any moment, kill -9
@@ -36,7 +38,7 @@ func (rs records) load() (all []*Record, problems []string, err error) {
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), recordSuffix)
 		switch {
-		case strings.HasPrefix(e.Name(), tempPrefix):
+		case strings.HasPrefix(e.Name(), home.TempPrefix):
 			os.Remove(filepath.Join(rs.dir, e.Name())) // a write that a kill cut off
 		case strings.Contains(e.Name(), asideSuffix):
 			problems = append(problems, "a record that cannot be read is kept at "+filepath.Join(rs.dir, e.Name()))
@@ -92,49 +94,16 @@ func (rs records) setAside(name string, why error) string {
 	return fmt.Sprintf("the record %s cannot be read: %v; it is kept at %s", from, why, to)
 }
 
-// tempPrefix marks files that are being written.
-const tempPrefix = ".tmp-"
-
 // write puts a record on the disk: when it returns, the record survives a power cut.
 func (rs records) write(r *Record) error {
 	b, err := r.encode()
 	if err == nil {
-		err = writeFile(rs.dir, r.Name+recordSuffix, b)
+		err = home.Replace(rs.path(r.Name), b, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot keep the record of %s: %w", r.Name, err)
 	}
 	return nil
-}
-
-// writeFile replaces dir/name as a whole.
-func writeFile(dir, name string, b []byte) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, tempPrefix+"*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes renames and removals in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // remove forgets a record. One that is gone already is no error.
@@ -144,7 +113,7 @@ func (rs records) remove(name string) error {
 		return nil
 	}
 	if err == nil {
-		err = syncDir(rs.dir)
+		err = home.SyncDir(rs.dir)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot remove the record of %s: %w", name, err)
