@@ -46,7 +46,7 @@ func layDocker() error {
 // openLoopback lets the host reach what containers publish on the guest's loopback (-p 127.0.0.1:80:80): the host's side has only its
 // loopback as well. What no rule of dockerd has taken before comes out there.
 func openLoopback(ctx context.Context) error {
-	rule := []string{"PREROUTING", "-i", "eth0", "-m", "addrtype", "--dst-type", "LOCAL", "-j", "DNAT", "--to-destination", "127.0.0.1"}
+	rule := []string{"PREROUTING", "-i", card, "-m", "addrtype", "--dst-type", "LOCAL", "-j", "DNAT", "--to-destination", "127.0.0.1"}
 	run := func(verb string) error {
 		out, err := exec.CommandContext(ctx, "/usr/sbin/iptables", append([]string{"-w", "-t", "nat", verb}, rule...)...).CombinedOutput()
 		if err != nil {
@@ -54,7 +54,7 @@ func openLoopback(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err := os.WriteFile("/proc/sys/net/ipv4/conf/eth0/route_localnet", []byte("1"), 0); err != nil {
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+card+"/route_localnet", []byte("1"), 0); err != nil {
 		return err
 	}
 	if run("-C") == nil {

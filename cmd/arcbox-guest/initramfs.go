@@ -3,10 +3,8 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/modules"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/superblock"
 )
 
@@ -40,7 +39,7 @@ func handOver() error {
 	if err := mountAll(firstMounts); err != nil {
 		return err
 	}
-	err := loadModules(loadOrder)
+	err := modules.Load(loadOrder)
 	if e := openConsole(); e != nil {
 		return e
 	}
@@ -54,12 +53,12 @@ func handOver() error {
 		say("%v", err) // arcbox-guest on the root says so again, and acts
 	}
 	if holdsBtrfs(cfg.DataDevice()) {
-		if err := loadModules(btrfsLoadOrder); err != nil {
+		if err := modules.Load(btrfsLoadOrder); err != nil {
 			say("%v", err) // the machine goes on without its data disk
 		}
 	}
 	if len(cfg.Emulate) > 0 {
-		if err := loadModules(emulateLoadOrder); err != nil {
+		if err := modules.Load(emulateLoadOrder); err != nil {
 			say("%v", err)
 		}
 	}
@@ -89,35 +88,6 @@ func holdsBtrfs(device string) bool {
 	defer d.file.Close()
 	kind, err := superblock.Identify(d.file, d.size)
 	return err == nil && kind == superblock.Btrfs
-}
-
-func loadModules(order string) error {
-	list, err := os.Open(order)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a kernel with everything built in
-	}
-	if err != nil {
-		return fmt.Errorf("cannot load modules: %w", err)
-	}
-	defer list.Close()
-	for lines := bufio.NewScanner(list); lines.Scan(); {
-		if err := loadModule(lines.Text()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func loadModule(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("cannot load a module: %w", err)
-	}
-	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("cannot load %s: %w; is it from this kernel's build?", path, err)
-	}
-	return nil
 }
 
 // mountRoot mounts the root file system at newRoot, read-only.

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/modules"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
 )
@@ -289,7 +290,7 @@ func (s *service) launch(d *definition) (p *process, said <-chan struct{}, done 
 			return nil, nil, nil, err
 		}
 	}
-	err = loadModules(d.Modules)
+	err = modules.Load(d.Modules)
 	var prog *program
 	if err == nil {
 		prog, err = d.program(env)
