@@ -75,7 +75,7 @@ func (g *Manager) adopt(ctx context.Context, path string) *foundVM {
 	ctx, cancel := context.WithTimeout(ctx, adoptTime)
 	defer cancel()
 	proc, resp, err := Adopt(ctx, path)
-	if errors.Is(err, ErrNoVM) {
+	if errors.Is(err, ErrNoProcess) {
 		log.Info().Msg("removing the socket of a VM that is gone")
 		clearSocket(path)
 		return nil

@@ -116,7 +116,7 @@ func (s *session) bringNetwork(adopted bool) (*Process, error) {
 			_, err := ipc.Call(s.ctx, p.Conn, netapi.Relink, req)
 			return err
 		})
-	case errors.Is(err, ErrNoVM):
+	case errors.Is(err, ErrNoProcess):
 		p, err = s.startNetwork(path)
 	}
 	if err != nil && p != nil {
@@ -141,7 +141,7 @@ func (s *session) adoptNetwork(path string) (p *Process, linked bool, err error)
 		return resp.PID, err
 	})
 	switch {
-	case errors.Is(err, ErrNoVM):
+	case errors.Is(err, ErrNoProcess):
 		clearSocket(path)
 	case err != nil && s.ctx.Err() == nil:
 		killStuck(s.m.log, netProgram, path)

@@ -120,7 +120,7 @@ func Rendezvous(path string) (*os.File, error) {
 	return l.File()
 }
 
-// Adopt becomes the owner of the VM that listens at path. Errors: ErrNoVM when nobody
+// Adopt becomes the owner of the VM that listens at path. Errors: ErrNoProcess when nobody
 // does, and what is at path may be removed then; ctx's.
 func Adopt(ctx context.Context, path string) (*Process, *vmapi.AdoptResp, error) {
 	var resp *vmapi.AdoptResp
@@ -138,7 +138,7 @@ func (prog program) adopt(ctx context.Context, path string, ask func(*ipc.Conn) 
 	conn, err := unixsock.Dial(ctx, path, nil)
 	switch {
 	case errors.Is(err, unixsock.ErrNobody):
-		return nil, fmt.Errorf("cannot adopt %s at %s: %w", prog.name, path, ErrNoVM)
+		return nil, fmt.Errorf("cannot adopt %s at %s: %w", prog.name, path, ErrNoProcess)
 	case err != nil:
 		return nil, fmt.Errorf("cannot adopt %s: %w", prog.name, err)
 	}
@@ -179,8 +179,8 @@ func (p *Process) watch() error {
 	return nil
 }
 
-// ErrNoVM: the process that held the VM, or played its network, is gone.
-var ErrNoVM = errors.New("there is no such process any more")
+// ErrNoProcess: the process that held the VM, or played its network, is gone.
+var ErrNoProcess = errors.New("there is no such process any more")
 
 // Pid is the process's id.
 func (p *Process) Pid() int { return p.pid }

@@ -80,7 +80,7 @@ func TestTheGuestDoesNotNoticeItsOwnersDie(t *testing.T) {
 	if <-v.Exited(); v.ExitError() != nil {
 		t.Error(v.ExitError())
 	}
-	if _, _, err := machine.Adopt(v.ctx, v.socket); !errors.Is(err, machine.ErrNoVM) {
+	if _, _, err := machine.Adopt(v.ctx, v.socket); !errors.Is(err, machine.ErrNoProcess) {
 		t.Errorf("adopting a machine that is gone: %v", err)
 	}
 }
