@@ -49,6 +49,17 @@ func newHome(t *testing.T) home.Home {
 	return h
 }
 
+// set writes the settings file of a home.
+func set(t *testing.T, h home.Home, text string) {
+	t.Helper()
+	if err := home.Make(h.Root()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.Root(), "config.toml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func options(h home.Home) agent.Options {
 	return agent.Options{
 		Home: h, Mock: true, Log: zerolog.Nop(),
@@ -238,21 +249,13 @@ func TestWhatADeadAgentLeftIsInNobodysWay(t *testing.T) {
 
 func TestBrokenSettingsAreToldAndMended(t *testing.T) {
 	h := newHome(t)
-	if err := home.Make(h.Root()); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(h.Root(), "config.toml")
-	if err := os.WriteFile(file, []byte("[machine]\ncpus = \"many\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	set(t, h, "[machine]\ncpus = \"many\"\n")
 	r := start(t, h)
 	if s := r.until(agentapi.Degraded); !strings.Contains(s.Error, "config.toml:2") {
 		t.Errorf("the error is %q", s.Error)
 	}
 	call(r, agentapi.EnsureReady, &agentapi.EnsureReadyReq{}) // it works all the same
-	if err := os.WriteFile(file, []byte("[machine]\ncpus = 1\n[machines.work]\ncpus = 2\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	set(t, h, "[machine]\ncpus = 1\n[machines.work]\ncpus = 2\n")
 	r.until(agentapi.Ready)
 	call(r, agentapi.Create, &agentapi.CreateReq{Spec: agentapi.Spec{Name: "later"}})
 	call(r, agentapi.Create, &agentapi.CreateReq{Spec: agentapi.Spec{Name: "work"}})
@@ -285,12 +288,7 @@ func scrape(t *testing.T, path string) map[string]*dto.MetricFamily {
 
 func TestMetrics(t *testing.T) {
 	h := newHome(t)
-	if err := home.Make(h.Root()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(h.Root(), "config.toml"), []byte("[metrics]\nenable = true\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	set(t, h, "[metrics]\nenable = true\n")
 	path, err := h.Socket(agentapi.MetricsSocket)
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,6 @@
 package agent_test
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -34,31 +31,16 @@ func newDocker(t *testing.T, u *user) *docker {
 	return &docker{t, []string{"DOCKER_HOST=unix://" + path, "DOCKER_CONFIG=" + t.TempDir(), "DOCKER_BUILDKIT=0"}}
 }
 
-// try runs docker with text as its standard input.
+// try runs docker, which scripts/deps installs, with text as its standard input.
 func (d *docker) try(stdin string, args ...string) result {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "docker", args...)
-	cmd.Env = append(os.Environ(), d.env...)
-	var out, errs bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		d.t.Fatalf("docker %s: %v; scripts/deps installs it", strings.Join(args, " "), err)
-	}
-	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+	return command(d.t, stdin, d.env, "docker", args...)
 }
 
 // run is try for what must succeed; it returns what it printed.
 func (d *docker) run(args ...string) string {
 	d.t.Helper()
-	r := d.try("", args...)
-	if r.status != 0 {
-		d.t.Fatalf("docker %s: exit %d\n%s%s", strings.Join(args, " "), r.status, r.out, r.err)
-	}
-	return strings.TrimSpace(r.out)
+	return strings.TrimSpace(d.try("", args...).must(d.t, "docker", args))
 }
 
 // containers is Docker's command line with the machine as its daemon.

@@ -85,28 +85,39 @@ func (u *user) try(args ...string) result { return u.tryWith("", args...) }
 // tryWith runs arcbox with text as its standard input.
 func (u *user) tryWith(stdin string, args ...string) result {
 	u.t.Helper()
+	return command(u.t, stdin, []string{"ARCBOX_HOME=" + u.home.Root()}, kit.Program("arcbox"), args...)
+}
+
+// command runs a program to its end, with text as its standard input and variables beside ours.
+func command(t *testing.T, stdin string, env []string, program string, args ...string) result {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, kit.Program("arcbox"), args...)
-	cmd.Env = append(os.Environ(), "ARCBOX_HOME="+u.home.Root())
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), env...)
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		u.t.Fatalf("arcbox %s: %v", strings.Join(args, " "), err)
+		t.Fatalf("%s %s: %v", filepath.Base(program), strings.Join(args, " "), err)
 	}
 	return result{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+}
+
+// must is what a command printed that must succeed.
+func (r result) must(t *testing.T, program string, args []string) string {
+	t.Helper()
+	if r.status != 0 {
+		t.Fatalf("%s %s: exit %d\n%s%s", program, strings.Join(args, " "), r.status, r.out, r.err)
+	}
+	return r.out
 }
 
 // run is try for what must succeed; it returns what it printed.
 func (u *user) run(args ...string) string {
 	u.t.Helper()
-	r := u.try(args...)
-	if r.status != 0 {
-		u.t.Fatalf("arcbox %s: exit %d\n%s%s", strings.Join(args, " "), r.status, r.out, r.err)
-	}
-	return r.out
+	return u.try(args...).must(u.t, "arcbox", args)
 }
 
 // inspect is the default machine.

@@ -98,6 +98,18 @@ func packInitrd(program string) error {
 	return nil
 }
 
+// GuestProgram is the path of a program of ours, built for a Linux on another architecture, for as long as the test runs.
+func GuestProgram(t *testing.T, arch, pkg string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, pkg)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build %s: %v\n%s", pkg, err, out)
+	}
+	return path
+}
+
 // Program is the path of a program that Main built.
 func Program(name string) string { return filepath.Join(dir, name) }
 

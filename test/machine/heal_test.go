@@ -3,8 +3,6 @@ package machine_test
 import (
 	"context"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
 // kill sends a signal to the VM process.
@@ -25,13 +24,7 @@ func kill(t *testing.T, m *machine.Machine, sig syscall.Signal) {
 // put builds a program for the guest and copies it there.
 func put(t *testing.T, m *machine.Machine, pkg, path string) {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "program")
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, pkg)
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	f, err := os.Open(program)
+	f, err := os.Open(kit.GuestProgram(t, "arm64", pkg))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -339,13 +338,7 @@ func (v *vm) again(t *testing.T, alive net.Conn, before *guestapi.HelloResp) (ne
 
 func TestProgramsOfX8664(t *testing.T) {
 	fl := kit.AFlavour(t, func(f kit.Flavour) bool { return f.X8664 != "" })
-	program := filepath.Join(t.TempDir(), "hello")
-	build := exec.Command("go", "build", "-o", program, "./x8664")
-	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	code, err := os.ReadFile(program)
+	code, err := os.ReadFile(kit.GuestProgram(t, "amd64", "./x8664"))
 	if err != nil {
 		t.Fatal(err)
 	}
