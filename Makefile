@@ -47,6 +47,7 @@ test: deps build assets ## run every test
 	$(GO) test -race -short $(RACE_PKGS)
 	$(GO) test $(VM_PKGS)
 	$(GO) test -tags macshim ./hv/hvf/...
+	$(GO) test -race -tags macshim ./agent/power/...
 	ARCBOX_TEST_ENGINE=hvf $(GO) test -run 'Systems|Exit|Typed|Disk|Leaves' ./test/boot
 
 check: ## format, vet, cross-build, house rules, generated files
