@@ -13,6 +13,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	"github.com/arcboxlabs/arcbox-go/agent/power"
 	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -30,6 +31,7 @@ type Options struct {
 	Library    *boot.Library  // the boot assets
 	Config     config.Sources // the settings
 	Mock       bool           // machines without VMs
+	Power      power.Source   // news of the host; nil for none
 	Log        zerolog.Logger // where it goes is the caller's
 	// Listening is told once: nil when the control socket answers, else why there will be no agent. It may be nil.
 	Listening func(error)
@@ -142,8 +144,10 @@ func (a *agent) run(ctx context.Context, listener ipc.Listener) error {
 	endMetrics := a.openMetrics()
 	work, cancel := context.WithCancel(ctx)
 	wait.Go(func() { a.setUp(work) })
+	endPower := a.watchPower(work)
 	<-a.ending
 	cancel()
+	endPower()
 	endMetrics()
 	err := a.putAway()
 	wait.Wait()

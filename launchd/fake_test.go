@@ -24,8 +24,14 @@ func TestMain(m *testing.M) {
 	case "child":
 		os.Exit(testChild())
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		atEnd()
+		os.Exit(status)
+	}))
 }
+
+// atEnd is for the stand-in.
+var atEnd = func() {}
 
 // fakeLaunchctl is the executable that stands in for launchctl: it writes its arguments
 // to one pipe, waits at another, and does what it finds in a file. A shell starts fast,

@@ -1,3 +1,5 @@
+//go:build !macshim
+
 package launchd
 
 import (

@@ -61,7 +61,7 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 	if _, err := ipc.Call(ctx, proc.Conn, vmapi.Configure, req); err != nil {
 		return bootError(r, err)
 	}
-	if _, err := ipc.Call(ctx, proc.Conn, vmapi.Start, &vmapi.StartReq{}); err != nil {
+	if err := s.start(ctx); err != nil {
 		return bootError(r, err)
 	}
 	s.begin(0, false)

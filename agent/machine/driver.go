@@ -97,6 +97,9 @@ func (d *driver) perform(ctx context.Context, e lifecycle.Effect, epoch uint64) 
 			s.rest(ctx)
 		}
 	case lifecycle.Wake:
+		if m.mgr.awake(ctx) != nil {
+			return // for something else to do
+		}
 		if err := m.wake(ctx); err != nil {
 			if ctx.Err() == nil { // else it was not the guest's fault
 				report(lifecycle.Lost, err)

@@ -56,10 +56,15 @@ func (p *pulse) beat(wait time.Duration) {
 	p.last, p.suspect = now, false
 	p.mu.Unlock()
 	if overdue {
-		select {
-		case p.due <- struct{}{}:
-		default:
-		}
+		p.wantClock()
+	}
+}
+
+// wantClock has the guest's clock set soon.
+func (p *pulse) wantClock() {
+	select {
+	case p.due <- struct{}{}:
+	default:
 	}
 }
 

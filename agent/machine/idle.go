@@ -277,24 +277,12 @@ func (s *session) tellMemory(text string) {
 	s.m.mgr.publish(agentapi.Event{Kind: agentapi.MemoryEvent, Machine: s.m.name, Message: text})
 }
 
-// MemoryPressure is called when the host runs short of memory: machines that nobody uses rest at once.
-func (g *Manager) MemoryPressure() {
+// Rest has machines that nobody uses rest at once, for a host that is short of memory or power.
+func (g *Manager) Rest() {
 	for _, m := range g.all() {
 		m.mu.Lock()
 		m.used, m.busy = time.Time{}, false
 		m.consider()
 		m.mu.Unlock()
-	}
-}
-
-// Woke is called when the host has slept: the guests' clocks are set.
-func (g *Manager) Woke() {
-	for _, m := range g.all() {
-		if s := m.current(); s != nil {
-			select {
-			case s.pulse.due <- struct{}{}:
-			default:
-			}
-		}
 	}
 }

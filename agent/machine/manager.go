@@ -31,6 +31,7 @@ type Manager struct {
 	machines map[string]*Machine
 	problems []string
 	closed   bool
+	asleep   chan struct{} // closed when the host wakes; nil while it is awake
 }
 
 // Open reads the records of opts.Home and becomes the owner of the VMs that run. Nothing is started. Records that

@@ -108,7 +108,7 @@ func TestWhatKeepsAMachineFromRest(t *testing.T) {
 		m.states(t, lifecycle.Running)
 		release()
 		release()
-		g.MemoryPressure()
+		g.Rest()
 		m.states(t, lifecycle.Idle)
 		if _, err := m.Hold("", ""); err == nil {
 			t.Error("a hold without a name")

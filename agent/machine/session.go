@@ -38,6 +38,8 @@ type session struct {
 	portsDue chan struct{} // has a word when keepPorts is to look
 	netTried chan struct{} // closed when the network is there, or was tried in vain
 
+	power chan struct{} // has a word while nobody starts, freezes or thaws the guest
+
 	pulse *pulse
 	tight chan struct{} // has a word when a guest at rest is short of memory
 
@@ -51,6 +53,7 @@ type session struct {
 	events   []string // the last of the VM, as text
 	stopping bool     // the guest was asked to power off
 	paused   bool
+	frozen   bool // because the host sleeps
 	idle     bool
 	// unsqueeze ends what takes memory of a guest at rest; nil while nothing does.
 	unsqueeze context.CancelFunc
@@ -67,10 +70,11 @@ type verdict struct {
 func newSession(m *Machine, epoch uint64, made *Record, proc *Process) *session {
 	s := &session{
 		m: m, epoch: epoch, made: made, proc: proc, over: make(chan struct{}), force: make(chan struct{}), done: make(chan struct{}),
-		relinked: make(chan struct{}), netTried: make(chan struct{}), portsDue: make(chan struct{}, 1), started: time.Now(),
+		power: make(chan struct{}, 1), relinked: make(chan struct{}), netTried: make(chan struct{}), portsDue: make(chan struct{}, 1), started: time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulse, s.tight = newPulse(), make(chan struct{}, 1)
+	s.power <- struct{}{}
 	return s
 }
 
@@ -243,6 +247,9 @@ func (s *session) happened(e vmapi.Event) {
 		s.paused = e.Kind == vmapi.GuestPaused
 		s.mu.Unlock()
 		s.pulse.beat(s.beatTime())
+		if e.Kind == vmapi.GuestResumed { // its clock stood still
+			s.pulse.wantClock()
+		}
 	case vmapi.DiskFull:
 		tell(e.Device + ": the host has no space left; the guest waits until there is some: " + e.Message)
 	case vmapi.DiskSpace:
@@ -289,10 +296,11 @@ const askTime = 5 * time.Second
 func (s *session) shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
+	if err := s.thaw(ctx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	s.stopping = true
-	s.mu.Unlock()
-	s.mu.Lock()
 	l := s.link
 	s.mu.Unlock()
 	var err error

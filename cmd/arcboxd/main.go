@@ -25,6 +25,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
 	"github.com/arcboxlabs/arcbox-go/agent/logfile"
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	"github.com/arcboxlabs/arcbox-go/agent/power"
 	"github.com/arcboxlabs/arcbox-go/boot"
 )
 
@@ -124,7 +125,7 @@ func options(f *flags) (o agent.Options, closeLog func() error, err error) {
 	}
 	return agent.Options{
 		Home: h, VMProgram: vm, NetProgram: network, Takeover: f.takeover, Mock: f.mock, Log: log, Config: config.Standard(h),
-		Library: boot.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
+		Library: boot.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")), Power: power.System(),
 	}, closeLog, nil
 }
 

@@ -192,6 +192,7 @@ const (
 	PortWithdrawn    EventKind = "port-withdrawn"
 	PortConflict     EventKind = "port-conflict" // a container's port that the host has no room for; Cause
 	RecordSetAside   EventKind = "record"        // a record could not be read; Message has where it is now
+	HostEvent        EventKind = "host"          // the host sleeps, wakes, is short of memory, hot or on low power
 	SetupChanged     EventKind = "setup"
 	// Resync says that Missed events were dropped before the next one: ask for the state anew.
 	Resync EventKind = "resync"

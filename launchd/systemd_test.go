@@ -1,3 +1,5 @@
+//go:build linux && !macshim
+
 package launchd
 
 import (
