@@ -6,6 +6,3 @@ void standin_started(int yes);
 
 // standin_give adds a socket of n descriptors to its definition.
 void standin_give(const char *name, const int *fds, size_t n);
-
-// standin_write_coverage writes down which lines of C were executed, in a build that counts them.
-void standin_write_coverage(void);

@@ -41,6 +41,7 @@ func TestAUsersDay(t *testing.T) {
 	t.Run("exec", func(t *testing.T) { execs(t, u) })
 	t.Run("a second agent", func(t *testing.T) { secondAgent(t, u) })
 	t.Run("the agent dies while data flows", func(t *testing.T) { agentDies(t, u) })
+	t.Run("the host sleeps", func(t *testing.T) { hostSleeps(t, u) })
 	t.Run("network", func(t *testing.T) { network(t, u) })
 	t.Run("containers", func(t *testing.T) { containers(t, u) })
 	t.Run("logs and events", func(t *testing.T) { looks(t, u) })

@@ -98,6 +98,18 @@ func packInitrd(program string) error {
 	return nil
 }
 
+// Standin is the path of a program of ours that was built with the Mac's code, against the stand-ins of Apple's libraries. It
+// stands beside the others, where it looks for them.
+func Standin(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name+"-standin")
+	cmd := exec.Command("go", "build", "-tags", "macshim", "-o", path, "github.com/arcboxlabs/arcbox-go/cmd/"+name)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build %s for the stand-ins: %v\n%s", name, err, out)
+	}
+	return path
+}
+
 // GuestProgram is the path of a program of ours, built for a Linux on another architecture, for as long as the test runs.
 func GuestProgram(t *testing.T, arch, pkg string) string {
 	t.Helper()

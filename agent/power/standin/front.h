@@ -18,8 +18,5 @@ void standin_refuse(void);
 // standin_live is how many queues, sources and registrations there are.
 int standin_live(void);
 
-// standin_write_coverage writes down which lines of C were executed, in a build that counts them.
-void standin_write_coverage(void);
-
 void standin_broken(const char *rule) __attribute__((noreturn));
 extern int standin_objects; // counted atomically
