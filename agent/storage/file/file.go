@@ -82,6 +82,7 @@ func (p Policy) String() string {
 type File struct {
 	f      *os.File
 	fd     int
+	means  means
 	size   atomic.Int64
 	policy atomic.Uint32
 	lost   atomic.Bool // a Sync failed
@@ -117,7 +118,7 @@ func New(f *os.File) (*File, error) {
 	if !st.Mode().IsRegular() {
 		return nil, fmt.Errorf("cannot use %s as an image: it is not a regular file", f.Name())
 	}
-	img := &File{f: f, fd: int(f.Fd())}
+	img := &File{f: f, fd: int(f.Fd()), means: native}
 	img.size.Store(st.Size())
 	img.SetPolicy(Host)
 	return img, nil
@@ -239,7 +240,7 @@ func (f *File) SyncAs(p Policy) error {
 	if f.lost.Load() {
 		return ErrSyncLost
 	}
-	if _, err := retry(func() (int, error) { return 0, flush(f.fd, p) }); err != nil {
+	if _, err := retry(func() (int, error) { return 0, f.means.flush(f.fd, p) }); err != nil {
 		f.lost.Store(true)
 		return fmt.Errorf("cannot flush image: %w", err)
 	}
@@ -253,7 +254,7 @@ func (f *File) Punch(off, n int64) error {
 	if err != nil || n == 0 || f.coarse.Load() {
 		return err
 	}
-	_, err = retry(func() (int, error) { return 0, punch(f.fd, off, n) })
+	_, err = retry(func() (int, error) { return 0, f.means.punch(f.fd, off, n) })
 	if unsupported(err) {
 		f.coarse.Store(true)
 		return nil
@@ -297,9 +298,9 @@ func (f *File) Zero(off, n int64, hole bool) error {
 }
 
 func (f *File) zeroBlocks(off, n int64, hole bool) error {
-	call := zero
+	call := f.means.zero
 	if hole {
-		call = punch
+		call = f.means.punch
 	} else if err := f.mayTake(off, n); err != nil {
 		return err
 	}
@@ -353,7 +354,7 @@ func (f *File) Preallocate(off, n int64) error {
 	if n <= 0 || off < 0 {
 		return nil
 	}
-	_, err := retry(func() (int, error) { return 0, preallocate(f.fd, off, n) })
+	_, err := retry(func() (int, error) { return 0, f.means.preallocate(f.fd, off, n) })
 	if unsupported(err) {
 		return fmt.Errorf("cannot preallocate: %w", errors.ErrUnsupported)
 	}
@@ -403,7 +404,7 @@ func (f *File) Lock(exclusive bool) error {
 // systems that share blocks take no space for it; on others the data is copied and
 // holes stay holes. The image must not be written meanwhile.
 func (f *File) Clone(path string) error {
-	err := clone(f.fd, path)
+	err := f.means.clone(f.fd, path)
 	if unsupported(err) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EINVAL) {
 		err = f.copyTo(path)
 	}

@@ -11,23 +11,28 @@ const (
 	seekHole = unix.SEEK_HOLE
 )
 
+var native means = linux{}
+
+// linux has fallocate and FICLONE.
+type linux struct{}
+
 // flush reaches the medium under every policy: fdatasync writes the data, what is needed
 // to find it, and the drive's cache.
-func flush(fd int, _ Policy) error { return unix.Fdatasync(fd) }
+func (linux) flush(fd int, _ Policy) error { return unix.Fdatasync(fd) }
 
-func punch(fd int, off, n int64) error {
+func (linux) punch(fd int, off, n int64) error {
 	return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 }
 
-func zero(fd int, off, n int64) error {
+func (linux) zero(fd int, off, n int64) error {
 	return unix.Fallocate(fd, unix.FALLOC_FL_ZERO_RANGE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 }
 
-func preallocate(fd int, off, n int64) error {
+func (linux) preallocate(fd int, off, n int64) error {
 	return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, off, n)
 }
 
-func clone(fd int, path string) error {
+func (linux) clone(fd int, path string) error {
 	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
