@@ -15,16 +15,19 @@ RACE_PKGS = $(filter-out $(VM_PKGS),$(shell $(GO) list ./...))
 
 export ARCBOX_ASSETS ?= /var/cache/arcbox
 
-.PHONY: help build deps assets kernel run boot test check bench soak clean fmt
+.PHONY: help build darwinkit deps assets kernel run boot test check bench soak clean fmt
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the programs into bin/
 	@mkdir -p bin
 	$(GO) build -trimpath -o bin/ $(PROGRAMS:%=./cmd/%)
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o bin/arcbox-guest ./cmd/arcbox-guest
+
+darwinkit: build ## on a Mac: replace bin/arcboxd by one that has the host's news from AppKit
+	$(GO) -C agent/power/darwinkit build -mod=mod -trimpath -o "$(CURDIR)/bin/" ./arcboxd
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps

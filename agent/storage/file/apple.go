@@ -4,12 +4,12 @@ import "golang.org/x/sys/unix"
 
 // Commands and flags of Apple's <sys/fcntl.h>.
 const (
-	fPreallocate    = 42
-	fFullFsync      = 51
-	fBarrierFsync   = 85
-	fPunchHole      = 99
-	fAllocateAll    = 4 // of fstore_t's flags: all or nothing
-	fPhysicalEnd    = 3 // F_PEOFPOSMODE of fstore_t's posmode: behind the last block that the file has
+	fPreallocate  = 42
+	fFullFsync    = 51
+	fBarrierFsync = 85
+	fPunchHole    = 99
+	fAllocateAll  = 4 // of fstore_t's flags: all or nothing
+	fPhysicalEnd  = 3 // F_PEOFPOSMODE of fstore_t's posmode: behind the last block that the file has
 )
 
 // store is Apple's fstore_t, of which fpunchhole_t (flags, reserved, offset, length) is the first 24 bytes.
