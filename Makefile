@@ -15,7 +15,7 @@ RACE_PKGS = $(filter-out $(VM_PKGS),$(shell $(GO) list ./...))
 
 export ARCBOX_ASSETS ?= /var/cache/arcbox
 
-.PHONY: help build darwinkit deps assets kernel run boot test check bench soak clean fmt
+.PHONY: help build darwinkit bundle install uninstall deps assets kernel run boot test check bench soak clean fmt
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,6 +28,15 @@ build: ## build the programs into bin/
 
 darwinkit: build ## on a Mac: replace bin/arcboxd by one that has the host's news from AppKit
 	$(GO) -C agent/power/darwinkit build -mod=mod -trimpath -o "$(CURDIR)/bin/" ./arcboxd
+
+bundle: ## make build/ArcBox.app for Apple silicon, signed; see scripts/bundle
+	@scripts/bundle
+
+install: bundle ## on a Mac: install the app and the agent for this user; see scripts/install
+	@scripts/install
+
+uninstall: ## on a Mac: remove what install has put there; machines stay
+	@scripts/install --remove
 
 deps: ## install the Debian packages that building and testing need
 	@scripts/deps

@@ -25,7 +25,7 @@ import (
 type Options struct {
 	Home      home.Home
 	Takeover  bool   // end the agent that there is, if there is one
-	VMProgram string // path of arcbox-vm; arcbox-guest stands beside it
+	VMProgram string // path of arcbox-vm
 	// NetProgram is the path of arcbox-net; "" for machines without a network.
 	NetProgram string
 	Library    *boot.Library  // the boot assets

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/arcboxlabs/arcbox-go/agent/home"
@@ -28,8 +27,8 @@ func (a *agent) fetch(ctx context.Context) (*boot.Asset, error) {
 
 // build makes an asset of our own kernel if it has been compiled, else of Debian's.
 func (a *agent) build(ctx context.Context) (*boot.Asset, error) {
-	guest := filepath.Join(filepath.Dir(a.options.VMProgram), "arcbox-guest")
-	if _, err := os.Stat(guest); err != nil {
+	guest, err := home.Beside("arcbox-guest")
+	if err != nil {
 		return nil, fmt.Errorf("cannot make a boot asset: %w", err)
 	}
 	cache, err := home.Shared()

@@ -170,7 +170,7 @@ func keep(program string) error {
 	fmt.Println(k.machine.Info().VMPID)
 	lines := bufio.NewScanner(os.Stdin)
 	if lines.Scan() {
-		k.manager.MemoryPressure() // nobody uses it: it rests now
+		k.manager.Rest() // nobody uses it: it rests now
 		lines.Scan()
 	}
 	return nil

@@ -3,6 +3,7 @@ package launchd
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"howett.net/plist"
@@ -11,6 +12,7 @@ import (
 // A job is our LaunchAgents file, with launchd's names for its keys.
 type job struct {
 	Label               string
+	BundleProgram       string `plist:",omitempty"` // relative to the bundle, for SMAppService
 	ProgramArguments    []string
 	Environment         map[string]string `plist:"EnvironmentVariables,omitempty"`
 	RunAtLoad           bool
@@ -75,6 +77,15 @@ func newJob(label string, a Agent) job {
 		j.Bundle = []string{a.Bundle}
 	}
 	return j
+}
+
+// BundlePlist is the definition of an agent for an application's Contents/Library/LaunchAgents, which the application
+// registers (SMAppService) and Install does not. program is relative to the bundle; a.Program is not used.
+func BundlePlist(label, program string, a Agent) ([]byte, error) {
+	a.Program = filepath.Base(program)
+	j := newJob(label, a)
+	j.BundleProgram = program
+	return j.marshal()
 }
 
 func (j job) marshal() ([]byte, error) {

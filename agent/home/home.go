@@ -18,8 +18,8 @@ import (
 // Env is the variable that overrides ~/.arcbox.
 const Env = "ARCBOX_HOME"
 
-// What all users of this host share is below SharedEnv's value or sharedDefault: boot holds the store of boot
-// assets, the rest is the builders' cache.
+// What all users of this host share is below SharedEnv's value, in the application bundle, or below sharedDefault: boot
+// holds the store of boot assets, the rest is the builders' cache.
 const (
 	SharedEnv     = "ARCBOX_ASSETS"
 	sharedDefault = "/var/cache/arcbox"
@@ -55,7 +55,11 @@ func Find() (Home, error) {
 
 // Shared is the directory that all users of this host share. It makes nothing.
 func Shared() (string, error) {
-	dir, err := filepath.Abs(cmp.Or(os.Getenv(SharedEnv), sharedDefault))
+	inBundle := ""
+	if dir, err := programs(); err == nil {
+		inBundle = bundled(dir)
+	}
+	dir, err := filepath.Abs(cmp.Or(os.Getenv(SharedEnv), inBundle, sharedDefault))
 	if err != nil {
 		return "", fmt.Errorf("cannot use %s: %w", SharedEnv, err)
 	}

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
@@ -46,26 +46,11 @@ var (
 	}}
 )
 
-// VMProgram is the path of arcbox-vm: it stands beside the running program.
-func VMProgram() (string, error) { return vmProgram.path() }
+// VMProgram is the path of arcbox-vm, which belongs to the running program.
+func VMProgram() (string, error) { return home.Beside(vmProgram.name) }
 
 // NetProgram is the path of arcbox-net, likewise.
-func NetProgram() (string, error) { return netProgram.path() }
-
-func (prog program) path() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("cannot find %s: %w", prog.name, err)
-	}
-	if real, err := filepath.EvalSymlinks(self); err == nil {
-		self = real
-	}
-	path := filepath.Join(filepath.Dir(self), prog.name)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("cannot find %s: %w; it belongs beside %s", prog.name, err, self)
-	}
-	return path, nil
-}
+func NetProgram() (string, error) { return home.Beside(netProgram.name) }
 
 // StartProcess runs the arcbox-vm at path, which inherits nothing but stderr
 // and its end of the connection. Its process group is its own, so that a
@@ -81,7 +66,8 @@ func (prog program) start(path string, stderr *os.File) (*Process, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	cmd := exec.Command(path)
+	argv := sandboxed(path, prog.profile())
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stderr = stderr
 	cmd.ExtraFiles = []*os.File{theirs} // becomes owned.ConnFD of ipc
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

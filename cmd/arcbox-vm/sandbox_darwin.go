@@ -1,5 +1,4 @@
 package main
 
-// confine does nothing: on macOS the process is started within a sandbox profile, which
-// docs/sandbox.md describes.
-func confine() string { return "none: the profile of docs/sandbox.md is not applied yet" }
+// confine does nothing: on macOS the agent starts the process within a sandbox, agent/machine/arcbox-vm.sb.
+func confine() string { return "none of its own: the agent starts it within a profile" }

@@ -58,7 +58,7 @@ func buildAssets(ctx context.Context, fetch *assets.Fetch, lib *assets.Library, 
 
 // guestProgram finds arcbox-guest beside this program.
 func guestProgram() (string, error) {
-	path, err := besides("arcbox-guest")
+	path, err := home.Beside("arcbox-guest")
 	if err != nil {
 		return "", fmt.Errorf("cannot build assets: %w", err)
 	}

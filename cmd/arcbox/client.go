@@ -78,25 +78,9 @@ func recoverAgent(ctx context.Context, err error) (again bool, _ error) {
 
 // agentProgram is the path of arcboxd: it stands beside this program.
 func agentProgram() (string, error) {
-	path, err := besides("arcboxd")
+	path, err := home.Beside("arcboxd")
 	if err != nil {
 		return "", fmt.Errorf("cannot start the agent: %w", err)
-	}
-	return path, nil
-}
-
-// besides is the path of another program of ours, which stands beside this one.
-func besides(name string) (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("cannot find %s: %w", name, err)
-	}
-	if real, err := filepath.EvalSymlinks(self); err == nil {
-		self = real
-	}
-	path := filepath.Join(filepath.Dir(self), name)
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w; %s belongs beside %s", err, name, self)
 	}
 	return path, nil
 }

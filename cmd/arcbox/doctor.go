@@ -193,7 +193,7 @@ func printFindings(out io.Writer, found []finding, bundle string) {
 func checkPrograms(_ context.Context, p *patient) {
 	var missing []string
 	for _, name := range []string{"arcboxd", "arcbox-vm"} {
-		if _, err := besides(name); err != nil {
+		if _, err := home.Beside(name); err != nil {
 			missing = append(missing, name)
 		}
 	}
@@ -201,7 +201,7 @@ func checkPrograms(_ context.Context, p *patient) {
 		p.say("programs", broken, strings.Join(missing, ", ")+" should stand beside this program and do not", "install ArcBox again, or run make build", nil)
 		return
 	}
-	if _, err := besides("arcbox-guest"); err != nil {
+	if _, err := home.Beside("arcbox-guest"); err != nil {
 		p.say("programs", warned, "arcbox-guest does not stand beside this program: boot assets cannot be made here", "install ArcBox again, or run make build", nil)
 		return
 	}
@@ -337,7 +337,7 @@ func checkBuild(ctx context.Context, p *patient) {
 	if err != nil {
 		return // checkAgent has said so
 	}
-	program, err := besides("arcboxd")
+	program, err := home.Beside("arcboxd")
 	if err != nil {
 		return // checkPrograms has
 	}
@@ -472,7 +472,7 @@ func checkSignature(ctx context.Context, p *patient) {
 	if runtime.GOOS != "darwin" {
 		return
 	}
-	program, err := besides("arcbox-vm")
+	program, err := home.Beside("arcbox-vm")
 	if err != nil {
 		return // checkPrograms has said so
 	}

@@ -1,0 +1,26 @@
+package machine
+
+import (
+	_ "embed"
+	"os"
+)
+
+// sandboxEnv is the variable that, as "off", has arcbox-vm run without its profile, for a Mac on which it does not work.
+const sandboxEnv = "ARCBOX_VM_SANDBOX"
+
+// vmProfile is the sandbox of arcbox-vm on macOS.
+//
+//go:embed arcbox-vm.sb
+var vmProfile string
+
+// sandboxExec is macOS's program that starts another one within a profile. Apple calls it deprecated and uses it.
+const sandboxExec = "/usr/bin/sandbox-exec"
+
+// sandboxed is the command line that starts the program at path within a profile, as one and the same process. Without a profile,
+// or when the user has turned it off, it is the program's own.
+func sandboxed(path, profile string) []string {
+	if profile == "" || os.Getenv(sandboxEnv) == "off" {
+		return []string{path}
+	}
+	return []string{sandboxExec, "-p", profile, "-D", "PROGRAM=" + path, path}
+}
