@@ -1,5 +1,5 @@
 // Package darwin is what this project needs to build for macOS with cgo on a
-// Linux machine; it holds no Go but tests.
+// Linux machine; it holds no Go but tests. Package standin beside it has what code of the Mac needs to be executed here.
 //
 // sdk has headers of Apple's libraries, written by us from public documentation
 // and no longer than what we call: sdk/libc what Linux has too, in another shape,

@@ -9,10 +9,11 @@ import (
 	"syscall"
 	"testing"
 
+	libsystem "github.com/arcboxlabs/arcbox-go/darwin/standin"
 	"github.com/arcboxlabs/arcbox-go/launchd/standin"
 )
 
-func init() { atEnd = standin.WriteCoverage }
+func init() { atEnd = libsystem.WriteCoverage }
 
 // listening gives the descriptor of a socket that listens, and its address.
 func listening(t *testing.T) (fd int, addr string) {

@@ -13,11 +13,12 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/agent/power"
 	"github.com/arcboxlabs/arcbox-go/agent/power/standin"
+	libsystem "github.com/arcboxlabs/arcbox-go/darwin/standin"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
-		standin.WriteCoverage()
+		libsystem.WriteCoverage()
 		os.Exit(status)
 	}))
 }

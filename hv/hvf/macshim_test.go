@@ -5,12 +5,13 @@ package hvf_test
 import (
 	"testing"
 
+	libsystem "github.com/arcboxlabs/arcbox-go/darwin/standin"
 	"github.com/arcboxlabs/arcbox-go/hv/hvf"
 	"github.com/arcboxlabs/arcbox-go/hv/hvf/standin"
 	"github.com/arcboxlabs/arcbox-go/hv/hvtest"
 )
 
-func init() { atEnd = standin.WriteCoverage }
+func init() { atEnd = libsystem.WriteCoverage }
 
 // A system without hv_gic is the same engine with one ability less.
 func TestConformanceBeforeMacOS15(t *testing.T) {

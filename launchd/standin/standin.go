@@ -5,15 +5,6 @@ package standin
 // #cgo CFLAGS: -Wall -I${SRCDIR}/../../darwin/sdk/apple
 // #include <stdlib.h>
 // #include "front.h"
-//
-// // Only a build that counts executed lines has it.
-// int __llvm_profile_write_file(void) __attribute__((weak));
-//
-// static void write_coverage(void) {
-//   if (__llvm_profile_write_file != NULL) {
-//     __llvm_profile_write_file();
-//   }
-// }
 import "C"
 
 import "unsafe"
@@ -37,7 +28,3 @@ func Give(name string, fds ...int) {
 	}
 	C.standin_give(c, unsafe.SliceData(all), C.size_t(len(all)))
 }
-
-// WriteCoverage writes down which lines of C were executed, in a build that counts
-// them; tests call it before they end.
-func WriteCoverage() { C.write_coverage() }

@@ -2,12 +2,11 @@
 #pragma once
 #include <stdint.h>
 
+#include "../../../darwin/standin/standin.h"
+
 // standin_message posts an IOKit message to all who are registered and waits for timeout_ms until it has been delivered
 // and, where it can be held back, allowed. It returns how many have not done so.
 int standin_message(uint32_t type, int held_back, int timeout_ms);
-
-// standin_memory tells memory pressure to the sources that ask for the level.
-void standin_memory(uintptr_t level);
 
 // standin_note sets the state of a notification and posts it.
 void standin_note(const char *name, uint64_t state);
@@ -17,6 +16,3 @@ void standin_refuse(void);
 
 // standin_live is how many queues, sources and registrations there are.
 int standin_live(void);
-
-void standin_broken(const char *rule) __attribute__((noreturn));
-extern int standin_objects; // counted atomically

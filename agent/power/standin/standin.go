@@ -6,20 +6,13 @@ package standin
 // #include <stdlib.h>
 // #include <IOKit/IOMessage.h>
 // #include "front.h"
-//
-// // Only a build that counts executed lines has it.
-// int __llvm_profile_write_file(void) __attribute__((weak));
-//
-// static void write_coverage(void) {
-//   if (__llvm_profile_write_file != NULL) {
-//     __llvm_profile_write_file();
-//   }
-// }
 import "C"
 
 import (
 	"time"
 	"unsafe"
+
+	_ "github.com/arcboxlabs/arcbox-go/darwin/standin" // queues and sources
 )
 
 // Messages of IOKit that a test posts.
@@ -58,10 +51,6 @@ func Note(name string, state uint64) {
 
 // RefuseNext makes the next registration with IOKit fail.
 func RefuseNext() { C.standin_refuse() }
-
-// WriteCoverage writes down which lines of C were executed, in a build that counts
-// them; tests call it before they end.
-func WriteCoverage() { C.write_coverage() }
 
 // Live is how many registrations, sources and queues there are.
 func Live() int { return int(C.standin_live()) }

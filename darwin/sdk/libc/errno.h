@@ -5,6 +5,7 @@ extern int *__error(void);
 #define ENOENT 2
 #define ESRCH 3
 #define EINTR 4
+#define EBADF 9
 #define ENOMEM 12
 #define EBUSY 16
 #define EINVAL 22

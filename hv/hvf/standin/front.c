@@ -466,13 +466,3 @@ kern_return_t mach_timebase_info(mach_timebase_info_t base) {
 }
 
 void sys_icache_invalidate(void *start, size_t size) { standin_invalidate(start, size); }
-
-// Builds for coverage have it; a Go program ends without the C library's exit,
-// which would call it.
-__attribute__((weak)) int __llvm_profile_write_file(void);
-
-void standin_write_coverage(void) {
-  if (__llvm_profile_write_file != NULL) {
-    __llvm_profile_write_file();
-  }
-}

@@ -42,8 +42,6 @@ struct hv_gic_state_s {
 void standin_set_macos(uint32_t major);
 bool standin_has(const char *symbol);
 
-void standin_write_coverage(void);
-
 void standin_fail_call(int n);
 const char *standin_failed_call(void);
 void standin_tell(uint32_t reason, uint64_t syndrome, uint64_t ipa);

@@ -63,10 +63,6 @@ func NextExit(reason uint32, syndrome, ipa uint64) {
 	C.standin_tell(C.uint32_t(reason), C.uint64_t(syndrome), C.uint64_t(ipa))
 }
 
-// WriteCoverage writes down which lines of C were executed, in a build that counts
-// them; tests call it before they end.
-func WriteCoverage() { C.standin_write_coverage() }
-
 // status is what the framework says about an error of the engine.
 func status(err error) C.hv_return_t {
 	switch {

@@ -21,6 +21,9 @@ typedef void (^dispatch_block_t)(void);
 dispatch_queue_t dispatch_queue_create(const char *label, dispatch_queue_attr_t attr);
 void dispatch_async_f(dispatch_queue_t queue, void *context, dispatch_function_t work);
 void dispatch_sync_f(dispatch_queue_t queue, void *context, dispatch_function_t work);
+#ifdef __BLOCKS__
+void dispatch_async(dispatch_queue_t queue, dispatch_block_t block);
+#endif
 
 void dispatch_set_context(dispatch_object_t object, void *context);
 void dispatch_retain(dispatch_object_t object);

@@ -1,13 +1,15 @@
 //go:build macshim && !darwin
 
-// Queues with a thread each, and sources of memory pressure.
-#include "front.h"
-
+// Serial queues on a few threads that live as long as the process, and sources of memory pressure.
+#include <Block.h>
 #include <dispatch/dispatch.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "block.h"
+#include "standin.h"
 
 int standin_objects;
 
@@ -19,7 +21,7 @@ void standin_broken(const char *rule) {
 // An object is the head of queues and sources.
 struct object {
   enum { QUEUE, SOURCE } kind;
-  int refs;
+  int refs; // counted atomically
   void *context;
 };
 
@@ -31,11 +33,13 @@ struct work {
 
 struct dispatch_queue_s {
   struct object head;
-  pthread_t thread;
-  pthread_mutex_t lock; // guards what follows
-  pthread_cond_t more;
+  // Guarded by lock.
   struct work *first, **last;
-  bool over;
+  bool over; // nobody holds it any more
+  bool busy; // it is ready, or a thread runs its work
+  bool running;
+  pthread_t runner;              // while it is running
+  struct dispatch_queue_s *next; // of those that are ready
 };
 
 struct dispatch_source_s {
@@ -50,6 +54,13 @@ struct dispatch_source_s {
   struct dispatch_source_s *next;
 };
 
+enum { THREADS = 4 };
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // guards the work of every queue, and what follows
+static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
+static struct dispatch_queue_s *ready, **last_ready = &ready; // have work, and no thread
+
 static pthread_mutex_t sources_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct dispatch_source_s *sources; // that are active
 
@@ -63,30 +74,70 @@ static void object_init(struct object *o, int kind) {
   __atomic_add_fetch(&standin_objects, 1, __ATOMIC_SEQ_CST);
 }
 
-static void *serve(void *arg) {
-  dispatch_queue_t q = arg;
-  pthread_mutex_lock(&q->lock);
+static void object_free(void *o) {
+  free(o);
+  __atomic_sub_fetch(&standin_objects, 1, __ATOMIC_SEQ_CST);
+}
+
+// ---- Queues. What is static here is called with the lock held.
+
+static void make_ready(dispatch_queue_t q) {
+  q->next = NULL;
+  *last_ready = q;
+  last_ready = &q->next;
+  pthread_cond_signal(&more);
+}
+
+static dispatch_queue_t take_ready(void) {
+  dispatch_queue_t q = ready;
+  if ((ready = q->next) == NULL) {
+    last_ready = &ready;
+  }
+  return q;
+}
+
+// run_one runs one piece of a queue's work, for which it lets go of the lock.
+static void run_one(dispatch_queue_t q) {
+  struct work *w = q->first;
+  if ((q->first = w->next) == NULL) {
+    q->last = &q->first;
+  }
+  q->running = true;
+  q->runner = pthread_self();
+  pthread_mutex_unlock(&lock);
+  w->f(w->context);
+  free(w);
+  pthread_mutex_lock(&lock);
+  q->running = false;
+}
+
+static __attribute__((noreturn)) void *serve(void *unused) {
+  (void)unused;
+  pthread_mutex_lock(&lock);
   for (;;) {
-    struct work *w = q->first;
-    if (w == NULL) {
-      if (q->over) {
-        break;
-      }
-      pthread_cond_wait(&q->more, &q->lock);
+    if (ready == NULL) {
+      pthread_cond_wait(&more, &lock);
       continue;
     }
-    if ((q->first = w->next) == NULL) {
-      q->last = &q->first;
+    dispatch_queue_t q = take_ready();
+    run_one(q);
+    if (q->first != NULL) {
+      make_ready(q);
+      continue;
     }
-    pthread_mutex_unlock(&q->lock);
-    w->f(w->context);
-    free(w);
-    pthread_mutex_lock(&q->lock);
+    q->busy = false;
+    if (q->over) {
+      object_free(q);
+    }
   }
-  pthread_mutex_unlock(&q->lock);
-  free(q);
-  __atomic_sub_fetch(&standin_objects, 1, __ATOMIC_SEQ_CST);
-  return NULL;
+}
+
+static void begin(void) {
+  for (int i = 0; i < THREADS; i++) {
+    pthread_t t;
+    pthread_create(&t, NULL, serve, NULL);
+    pthread_detach(t);
+  }
 }
 
 dispatch_queue_t dispatch_queue_create(const char *label, dispatch_queue_attr_t attr) {
@@ -94,29 +145,46 @@ dispatch_queue_t dispatch_queue_create(const char *label, dispatch_queue_attr_t 
   if (attr != DISPATCH_QUEUE_SERIAL) {
     standin_broken("only serial queues are known here");
   }
+  pthread_once(&once, begin);
   dispatch_queue_t q = calloc(1, sizeof *q);
   object_init(&q->head, QUEUE);
-  pthread_mutex_init(&q->lock, NULL);
-  pthread_cond_init(&q->more, NULL);
   q->last = &q->first;
-  pthread_create(&q->thread, NULL, serve, q);
-  pthread_detach(q->thread);
   return q;
+}
+
+static void end_queue(dispatch_queue_t q) {
+  q->over = true;
+  if (!q->busy) {
+    object_free(q);
+  }
 }
 
 void dispatch_async_f(dispatch_queue_t q, void *context, dispatch_function_t f) {
   struct work *w = calloc(1, sizeof *w);
   w->f = f;
   w->context = context;
-  pthread_mutex_lock(&q->lock);
+  pthread_mutex_lock(&lock);
   if (q->over) {
     standin_broken("a queue is used that was released");
   }
   *q->last = w;
   q->last = &w->next;
-  pthread_cond_signal(&q->more);
-  pthread_mutex_unlock(&q->lock);
+  if (!q->busy) {
+    q->busy = true;
+    make_ready(q);
+  }
+  pthread_mutex_unlock(&lock);
 }
+
+static void run_block(void *arg) {
+  struct block *b = arg;
+  b->invoke(b);
+  _Block_release(b);
+}
+
+// The header declares it for compilers that know blocks; nobody needs to for this.
+void dispatch_async(dispatch_queue_t q, void *block);
+void dispatch_async(dispatch_queue_t q, void *block) { dispatch_async_f(q, _Block_copy(block), run_block); }
 
 struct waited {
   dispatch_function_t f;
@@ -136,9 +204,11 @@ static void perform(void *arg) {
 }
 
 void dispatch_sync_f(dispatch_queue_t q, void *context, dispatch_function_t f) {
-  if (pthread_equal(pthread_self(), q->thread)) {
+  pthread_mutex_lock(&lock);
+  if (q->running && pthread_equal(pthread_self(), q->runner)) {
     standin_broken("dispatch_sync_f on the queue that it is called from never returns");
   }
+  pthread_mutex_unlock(&lock);
   struct waited w = {f, context, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
   dispatch_async_f(q, &w, perform);
   pthread_mutex_lock(&w.lock);
@@ -148,24 +218,18 @@ void dispatch_sync_f(dispatch_queue_t q, void *context, dispatch_function_t f) {
   pthread_mutex_unlock(&w.lock);
 }
 
+// ---- Objects.
+
 void dispatch_set_context(dispatch_object_t o, void *context) { ((struct object *)o._dq)->context = context; }
 
 void dispatch_retain(dispatch_object_t o) { __atomic_add_fetch(&((struct object *)o._dq)->refs, 1, __ATOMIC_SEQ_CST); }
-
-static void end_queue(dispatch_queue_t q) {
-  pthread_mutex_lock(&q->lock);
-  q->over = true;
-  pthread_cond_signal(&q->more);
-  pthread_mutex_unlock(&q->lock);
-}
 
 static void end_source(dispatch_source_t s) {
   if (!s->cancelled) {
     standin_broken("a source was released that is not cancelled");
   }
   dispatch_release(s->queue);
-  free(s);
-  __atomic_sub_fetch(&standin_objects, 1, __ATOMIC_SEQ_CST);
+  object_free(s);
 }
 
 void dispatch_release(dispatch_object_t any) {
@@ -177,12 +241,16 @@ void dispatch_release(dispatch_object_t any) {
   if (refs > 0) {
     return;
   }
-  if (o->kind == QUEUE) {
-    end_queue(any._dq);
-  } else {
+  if (o->kind == SOURCE) {
     end_source(any._ds);
+    return;
   }
+  pthread_mutex_lock(&lock);
+  end_queue(any._dq);
+  pthread_mutex_unlock(&lock);
 }
+
+// ---- Sources.
 
 dispatch_source_t dispatch_source_create(dispatch_source_type_t type, uintptr_t handle, uintptr_t mask, dispatch_queue_t queue) {
   if (type != DISPATCH_SOURCE_TYPE_MEMORYPRESSURE || handle != 0) {
