@@ -17,6 +17,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/mach"
 	"github.com/arcboxlabs/arcbox-go/ipc/unixsock"
 	"github.com/arcboxlabs/arcbox-go/launchd"
 )
@@ -35,6 +36,9 @@ type Options struct {
 	Log        zerolog.Logger // where it goes is the caller's
 	// Listening is told once: nil when the control socket answers, else why there will be no agent. It may be nil.
 	Listening func(error)
+	// PeerRequirement is what the code signature of those must meet who come by the Mach service; "" is for all programs of
+	// the user, who can use the control socket anyway.
+	PeerRequirement string
 	// Force, when it is closed, ends every wait of the shutdown. It may be nil.
 	Force <-chan struct{}
 }
@@ -57,6 +61,7 @@ type agent struct {
 	lease   *lease.Lease
 	server  *ipc.Server
 	silent  chan struct{} // closed when feeds shall end
+	managed bool          // launchd or systemd has started us
 
 	docker    *front // nil when Docker's clients are not served
 	dockerErr error  // why, when they should be
@@ -112,8 +117,9 @@ func (a *agent) claim(ctx context.Context) (*unixsock.Listener, error) {
 // makes one.
 func (a *agent) listen(path string) (*unixsock.Listener, error) {
 	files, err := launchd.Files(agentapi.ServiceSocket)
+	a.managed = !errors.Is(err, launchd.ErrNotManaged)
 	if err != nil || len(files) == 0 {
-		if !errors.Is(err, launchd.ErrNotManaged) {
+		if a.managed {
 			a.log.Warn().Err(err).Msg("the service manager gives no control socket: one is made")
 		}
 		return unixsock.Listen(path)
@@ -137,6 +143,9 @@ func (a *agent) run(ctx context.Context, listener ipc.Listener) error {
 			a.stop(false)
 		}
 	})
+	if a.managed {
+		wait.Go(a.serveMach)
+	}
 	defer context.AfterFunc(ctx, func() { a.stop(false) })()
 	if a.docker, a.dockerErr = a.openDocker(); a.dockerErr != nil {
 		a.log.Error().Err(a.dockerErr).Msg("Docker's clients cannot be served")
@@ -153,6 +162,22 @@ func (a *agent) run(ctx context.Context, listener ipc.Listener) error {
 	wait.Wait()
 	a.log.Info().Msg("agent ends")
 	return errors.Join(err, a.lease.Release())
+}
+
+// serveMach lets clients in by the Mach service as well, which is ours where launchd has started us; elsewhere there is none.
+// Without it the control socket does.
+func (a *agent) serveMach() {
+	name := a.options.Home.Service()
+	l, err := mach.Listen(name, a.options.PeerRequirement)
+	if errors.Is(err, errors.ErrUnsupported) && a.options.PeerRequirement == "" {
+		return
+	}
+	if err == nil {
+		err = a.server.Serve(l)
+	}
+	if err != nil {
+		a.log.Warn().Err(err).Str("service", name).Msg("the Mach service is not served")
+	}
 }
 
 // setUp brings the agent from the socket to READY.

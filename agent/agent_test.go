@@ -70,8 +70,15 @@ func options(h home.Home) agent.Options {
 // start runs an agent until the test ends, or end is called.
 func start(t *testing.T, h home.Home) *rig {
 	t.Helper()
+	return startWith(t, h, func(*agent.Options) {})
+}
+
+// startWith is start with other options.
+func startWith(t *testing.T, h home.Home, change func(*agent.Options)) *rig {
+	t.Helper()
 	r := &rig{t: t, home: h, done: make(chan error, 1)}
 	o := options(h)
+	change(&o)
 	listening := make(chan error, 1)
 	o.Listening = func(err error) { listening <- err }
 	ctx, cancel := context.WithCancel(t.Context())

@@ -36,6 +36,10 @@ const (
 	exitUsage = 2
 )
 
+// peerRequirement is Options.PeerRequirement. A release that is signed with a Developer ID sets it when it is linked
+// (-X), so that only programs of the same team are served by name; where it is not set nobody is asked.
+var peerRequirement string
+
 // flags are the command line. TellFD is for the CLI, which wants to know when it can connect.
 type flags struct {
 	takeover bool
@@ -127,7 +131,8 @@ func options(f *flags) (o agent.Options, closeLog func() error, err error) {
 	}
 	return agent.Options{
 		Home: h, VMProgram: vm, NetProgram: network, Takeover: f.takeover, Mock: f.mock, Log: log, Config: config.Standard(h),
-		Library: boot.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
+		PeerRequirement: peerRequirement,
+		Library:         boot.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
 	}, closeLog, nil
 }
 

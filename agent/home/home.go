@@ -69,6 +69,18 @@ func Shared() (string, error) {
 // Root is the data directory itself.
 func (h Home) Root() string { return h.root }
 
+// service names the agent of ~/.arcbox.
+const service = "com.arcboxlabs.arcboxd"
+
+// Service names the agent to launchd and systemd, and is its Mach service. A home of its own has an agent of its own.
+func (h Home) Service() string {
+	if user, err := os.UserHomeDir(); err == nil && filepath.Join(user, ".arcbox") == h.root {
+		return service
+	}
+	sum := sha256.Sum256([]byte(h.root))
+	return fmt.Sprintf("%s.%x", service, sum[:4])
+}
+
 // Run holds sockets and locks, Log logs, Data disk images, Boot boot assets.
 func (h Home) Run() string  { return filepath.Join(h.root, "run") }
 func (h Home) Log() string  { return filepath.Join(h.root, "log") }

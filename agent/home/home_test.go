@@ -87,3 +87,21 @@ func TestNamesThatFitNowhere(t *testing.T) {
 		t.Error("a name of 104 bytes was taken")
 	}
 }
+
+func TestTheServiceIsNamedAfterTheHome(t *testing.T) {
+	user := t.TempDir()
+	t.Setenv("HOME", user)
+	names := map[string]bool{}
+	for _, root := range []string{filepath.Join(user, ".arcbox"), filepath.Join(user, "other"), "/elsewhere"} {
+		t.Setenv(Env, root)
+		h, err := Find()
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := h.Service()
+		if names[name] || (name == service) != (root == filepath.Join(user, ".arcbox")) {
+			t.Errorf("the service of %s is %s", root, name)
+		}
+		names[name] = true
+	}
+}

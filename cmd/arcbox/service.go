@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -18,18 +17,8 @@ import (
 	"github.com/arcboxlabs/arcbox-go/launchd"
 )
 
-// serviceLabel names the agent to launchd and systemd. A home of its own has an agent of its own.
-const serviceLabel = "com.arcboxlabs.arcboxd"
-
 // service is what keeps the agent of a home, where that is installed.
-func service(h home.Home) (launchd.Manager, error) {
-	label := serviceLabel
-	if user, err := os.UserHomeDir(); err != nil || filepath.Join(user, ".arcbox") != h.Root() {
-		sum := sha256.Sum256([]byte(h.Root()))
-		label += fmt.Sprintf(".%x", sum[:4])
-	}
-	return launchd.New(label)
-}
+func service(h home.Home) (launchd.Manager, error) { return launchd.New(h.Service()) }
 
 // serviceAgent is the agent as it is installed.
 func serviceAgent(h home.Home) (a launchd.Agent, err error) {
@@ -51,8 +40,9 @@ func serviceAgent(h home.Home) (a launchd.Agent, err error) {
 	}
 	return launchd.Agent{
 		Program: program, Args: []string{"--takeover"}, Env: env, // of one that a command has started meanwhile
-		Sockets: []launchd.Socket{{Name: agentapi.ServiceSocket, Path: socket}},
-		Log:     filepath.Join(h.Log(), "arcboxd.stderr"), OpenFiles: 10240, Description: "ArcBox agent",
+		Sockets:      []launchd.Socket{{Name: agentapi.ServiceSocket, Path: socket}},
+		MachServices: []string{h.Service()},
+		Log:          filepath.Join(h.Log(), "arcboxd.stderr"), OpenFiles: 10240, Description: "ArcBox agent",
 	}, nil
 }
 

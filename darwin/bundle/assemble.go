@@ -85,7 +85,7 @@ func fill(o *options, contents string) error {
 		return err
 	}
 	agent, err := launchd.BundlePlist(agentLabel, "Contents/MacOS/"+mainProgram, launchd.Agent{
-		Args: []string{"--takeover"}, OpenFiles: 10240, Bundle: bundleID,
+		Args: []string{"--takeover"}, OpenFiles: 10240, MachServices: []string{agentLabel}, Bundle: bundleID,
 	})
 	if err != nil {
 		return err
