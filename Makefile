@@ -15,7 +15,7 @@ RACE_PKGS = $(filter-out $(VM_PKGS),$(shell $(GO) list ./...))
 
 export ARCBOX_ASSETS ?= /var/cache/arcbox
 
-.PHONY: help build darwinkit bundle install uninstall deps assets kernel run boot test check bench soak clean fmt
+.PHONY: help build darwinkit bundle install mac-check uninstall deps assets kernel run boot test check bench soak clean fmt
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,6 +34,9 @@ bundle: ## make build/ArcBox.app for Apple silicon, signed; see scripts/bundle
 
 install: bundle ## on a Mac: install the app and the agent for this user; see scripts/install
 	@scripts/install
+
+mac-check: ## on a Mac: find out what the project takes for true of Macs; writes build/mac-report.md
+	@scripts/mac-check
 
 uninstall: ## on a Mac: remove what install has put there; machines stay
 	@scripts/install --remove

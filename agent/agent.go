@@ -282,6 +282,7 @@ func (a *agent) routes() *ipc.Mux {
 	ipc.HandleFeed(mux, agentapi.FollowSetup, a.followSetup)
 	ipc.HandleFeed(mux, agentapi.Events, a.events)
 	ipc.Handle(mux, agentapi.Diagnostics, a.diagnostics)
+	ipc.Handle(mux, agentapi.Reload, a.reload)
 	ipc.Handle(mux, agentapi.Shutdown, a.shutdown)
 	a.machineRoutes(mux)
 	return mux

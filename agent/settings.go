@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -92,6 +93,28 @@ func settingsOf(m config.Machine) machine.Settings {
 		s.DiskReserve = -1 // of storage.Spec: none
 	}
 	return s
+}
+
+// reload serves agentapi.Reload.
+func (a *agent) reload(ctx context.Context, _ *agentapi.ReloadReq) (*agentapi.ReloadResp, error) {
+	select {
+	case <-a.opened: // the settings are followed
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	a.mu.Lock()
+	w := a.config
+	a.mu.Unlock()
+	if w != nil {
+		w.Look()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	resp := &agentapi.ReloadResp{}
+	if a.configErr != nil {
+		resp.Mistake = a.configErr.Error()
+	}
+	return resp, nil
 }
 
 // closeSettings stops following.

@@ -26,6 +26,7 @@ type Watcher struct {
 	notify  *fsnotify.Watcher
 	cancel  context.CancelFunc
 	done    chan struct{}
+	asked   chan chan struct{} // by Look; what is received is to be closed
 
 	// The loop's:
 	failed string   // what was told last
@@ -43,7 +44,7 @@ func Watch(s Sources, tell func(*Config, error)) (*Watcher, error) {
 		return nil, fmt.Errorf("cannot watch the settings: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &Watcher{sources: s, tell: tell, notify: notify, cancel: cancel, done: make(chan struct{})}
+	w := &Watcher{sources: s, tell: tell, notify: notify, cancel: cancel, done: make(chan struct{}), asked: make(chan chan struct{})}
 	w.aim() // before the first look, so that nothing falls between
 	c, err := s.Load()
 	w.now.Store(c)
@@ -52,13 +53,24 @@ func Watch(s Sources, tell func(*Config, error)) (*Watcher, error) {
 	}
 	go func() {
 		defer close(w.done)
-		settled(ctx, notify.Events, notify.Errors, w.concerns, w.reload)
+		settled(ctx, notify.Events, notify.Errors, w.asked, w.concerns, w.reload)
 	}()
 	return w, err
 }
 
 // Current is what counts.
 func (w *Watcher) Current() *Config { return w.now.Load() }
+
+// Look reads the sources now, and returns when Current is what they say. It is for who has changed them as a whole: what is
+// being written may be half there. After Close it does nothing. tell must not call it.
+func (w *Watcher) Look() {
+	looked := make(chan struct{})
+	select {
+	case w.asked <- looked:
+		<-looked
+	case <-w.done:
+	}
+}
 
 // Close stops watching and waits until nothing is told any more. tell must not call it.
 func (w *Watcher) Close() error {
@@ -74,9 +86,9 @@ func (w *Watcher) concerns(name string) bool {
 	})
 }
 
-// settled calls look when events that concern us have come and then stopped. Whatever the event is,
+// settled calls look when events that concern us have come and then stopped, and when it is asked to. Whatever the event is,
 // looking tells what it meant; a lost one (an overflow is an error) too.
-func settled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, concerns func(string) bool, look func()) {
+func settled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error, asked <-chan chan struct{}, concerns func(string) bool, look func()) {
 	var quiet, latest <-chan time.Time
 	for {
 		select {
@@ -87,6 +99,10 @@ func settled(ctx context.Context, events <-chan fsnotify.Event, errs <-chan erro
 				continue
 			}
 		case <-errs:
+		case looked := <-asked:
+			look()
+			close(looked)
+			continue
 		case <-quiet:
 			quiet, latest = nil, nil
 			look()

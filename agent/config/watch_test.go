@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,6 +100,25 @@ func TestEveryWayToChangeAFileIsSeen(t *testing.T) {
 	}
 }
 
+// Who has changed a file need not wait until it is noticed.
+func TestLookIsAtOnce(t *testing.T) {
+	s := from(t, "", "[machine]\ncpus = 2\n")
+	w, err := Watch(s, func(*Config, error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		write(t, s.User, fmt.Sprintf("[machine]\ncpus = %d\n", 1+n%3))
+		if w.Look(); w.Current().Machine.CPUs != 1+n%3 {
+			t.Fatalf("after a look there are %d CPUs, not %d", w.Current().Machine.CPUs, 1+n%3)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.Look()
+}
+
 func TestABrokenFileKeepsTheLastGoodOne(t *testing.T) {
 	s := from(t, "", "[machine]\ncpus = 2\n")
 	w, ch := watch(t, s)
@@ -167,7 +187,7 @@ func TestEventsSettle(t *testing.T) {
 		var loop = make(chan struct{})
 		go func() {
 			defer close(loop)
-			settled(ctx, events, errs, func(name string) bool { return name != "other" }, func() { looks <- time.Now() })
+			settled(ctx, events, errs, nil, func(name string) bool { return name != "other" }, func() { looks <- time.Now() })
 		}()
 		begin := time.Now()
 		after := func(want ...time.Duration) {

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/arcboxlabs/arcbox-go/agent/config"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/ipc"
+	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )
 
 // sources are where this user's settings come from.
@@ -153,11 +157,25 @@ func changeSetting(cmd *cobra.Command, name string, change func(config.Sources) 
 	if err != nil {
 		return err
 	}
+	tellSettings(cmd.Context())
 	c, _ := config.Standard(h).Load()
 	if v, err := c.Get(name); err == nil {
 		fmt.Fprintf(cmd.OutOrStdout(), "%s is %s; takes effect: %s\n", name, v.Text, effect)
 	}
 	return nil
+}
+
+// tellSettings has the agent, if one runs, read the settings before the next command. It would a moment later anyway, so
+// nothing depends on it.
+func tellSettings(ctx context.Context) {
+	conn, err := dialAgent(ctx)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, _ = ipc.Call(ctx, conn, agentapi.Reload, &agentapi.ReloadReq{})
 }
 
 func newConfigPath() *cobra.Command {

@@ -55,6 +55,9 @@ var (
 	Events = ipc.Feed[EventsReq, Event]{Name: "agent.events", Need: ipc.Observe}
 	// Diagnostics is the agent's own state, for doctor and bug reports; it has no secrets.
 	Diagnostics = ipc.Method[DiagnosticsReq, DiagnosticsResp]{Name: "agent.diagnostics", Need: ipc.Observe}
+	// Reload has the settings files read now, instead of a moment after they were changed: what is started next has what they
+	// say. Without an agent there is nothing to do.
+	Reload = ipc.Method[ReloadReq, ReloadResp]{Name: "agent.reload"}
 	// Shutdown ends the agent. Machines go on, to be adopted by the next one, unless StopMachines.
 	Shutdown = ipc.Method[ShutdownReq, ShutdownResp]{Name: "agent.shutdown", Need: ipc.Admin}
 )
@@ -234,6 +237,14 @@ type DiagnosticsResp struct {
 // ShutdownReq says what becomes of machines.
 type ShutdownReq struct {
 	StopMachines bool `json:"stop_machines,omitempty"`
+}
+
+// ReloadReq is empty.
+type ReloadReq struct{}
+
+// ReloadResp says what is wrong with the settings, "" for nothing; then what was good last counts.
+type ReloadResp struct {
+	Mistake string `json:"mistake,omitempty"`
 }
 
 // ShutdownResp is empty; it comes before the agent has ended.

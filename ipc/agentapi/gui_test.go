@@ -77,6 +77,7 @@ func (s *samples) write() string {
 	})
 	method(s, DiskUsage, DiskUsageReq{}, DiskUsageResp{Path: "/Users/me/.arcbox/data/docker.img", Virtual: 8 << 40, Allocated: 9 << 30, Reclaimable: -1, HostFree: 200 << 30})
 	method(s, Hold, HoldReq{Hold: "kubernetes", Reason: "a cluster runs"}, HoldResp{Holds: []Held{{Hold: "kubernetes", Count: 1, Since: at, Reason: "a cluster runs"}}})
+	method(s, Reload, ReloadReq{}, ReloadResp{})
 	method(s, Shutdown, ShutdownReq{StopMachines: true}, ShutdownResp{})
 	refused := ipc.Error{Code: Failed, Message: "the machine failed too often (4 times): the guest's kernel panicked", Hint: "arcbox logs shows its console"}
 	fmt.Fprintf(&s.b, "An error, in place of a reply\n\n    < %s\n\n", s.json(&refused))

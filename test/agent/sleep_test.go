@@ -32,7 +32,6 @@ func newMac(t *testing.T, u *user) *mac {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	before := u.agentPID()
 	socket := filepath.Join(dir, "power")
 	cmd := exec.Command(kit.Standin(t, "arcboxd"), "--takeover")
 	cmd.Env = append(os.Environ(), home.Env+"="+u.home.Root(), "ARCBOX_STANDIN_POWER="+socket)
@@ -45,8 +44,8 @@ func newMac(t *testing.T, u *user) *mac {
 		cmd.Wait()
 	})
 	eventually(t, "the other agent to take over", func() bool {
-		now := u.agentPID()
-		return now == cmd.Process.Pid && now != before
+		r := u.try("status", "--json") // in between there may be none that answers
+		return r.status == 0 && strings.Contains(r.out, fmt.Sprintf(`"pid": %d`, cmd.Process.Pid))
 	})
 	c, err := net.Dial("unix", socket)
 	if err != nil {
