@@ -64,6 +64,8 @@ test: deps build assets ## run every test
 	$(GO) test -tags macshim ./hv/hvf/...
 	CC=clang $(GO) test -race -short -tags macshim ./agent/power/... ./launchd/... ./ipc/mach/... ./agent
 	ARCBOX_TEST_ENGINE=hvf $(GO) test -run 'Systems|Exit|Typed|Disk|Leaves' ./test/boot
+	ARCBOX_TEST_ENGINE=hvf $(GO) test ./test/devices
+	ARCBOX_TEST_ENGINE=hvf $(GO) test -run AUsersDay ./test/agent
 
 check: ## format, vet, cross-build, house rules, generated files
 	@scripts/check
