@@ -86,15 +86,41 @@ int main(void) { return &hv_gic_reset ? hv_gic_reset() : hv_vm_destroy(); }`
 	}
 }
 
-// TestWrongHeadersAreSeen: what hvf assumes of Apple's header must hold in it. Each
-// of these headers is wrong in one place, as ours may be, or Apple's may become.
-func TestWrongHeadersAreSeen(t *testing.T) {
-	right, err := os.ReadFile("sdk/apple/Hypervisor/Hypervisor.h")
+// A wrong is one place of a header that is not as it should be, as ours may be, or Apple's may become.
+type wrong struct{ name, old, new, says string }
+
+// seeWrongs wants a source that is right with the header to be refused with each wrong in it.
+func seeWrongs(t *testing.T, header, source string, wrongs []wrong) {
+	right, err := os.ReadFile(filepath.Join("sdk/apple", header))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct{ name, old, new, says string }{
-		{"nothing", "", "", ""},
+	cc := cc(t)
+	for _, w := range append([]wrong{{name: "nothing"}}, wrongs...) {
+		t.Run(w.name, func(t *testing.T) {
+			dir := t.TempDir()
+			text := strings.Replace(string(right), w.old, w.new, 1)
+			if (text == string(right)) != (w.old == "") {
+				t.Fatalf("the header has no %q", w.old)
+			}
+			if err := os.Mkdir(filepath.Join(dir, filepath.Dir(header)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, header), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(cc, "-x", "c", "-Wall", "-Werror=unguarded-availability-new", "-Werror=implicit-function-declaration",
+				"-I", dir, "-c", "-o", filepath.Join(dir, "object.o"), source).CombinedOutput()
+			if (err != nil) != (w.says != "") || !strings.Contains(string(out), w.says) {
+				t.Errorf("error %v, want one that says %q:\n%s", err, w.says, out)
+			}
+		})
+	}
+}
+
+// TestWrongHeadersAreSeen: what hvf assumes of Apple's header must hold in it.
+func TestWrongHeadersAreSeen(t *testing.T) {
+	seeWrongs(t, "Hypervisor/Hypervisor.h", "../hv/hvf/hvf.c", []wrong{
 		{"a register's number", "HV_REG_PC = 31", "HV_REG_PC = 32", "HV_REG_PC is not 31"},
 		{"a status", "0xfae94002", "0xfae94009", "HV_BUSY"},
 		{"the order of reasons", "HV_EXIT_REASON_CANCELED,\n  HV_EXIT_REASON_EXCEPTION", "HV_EXIT_REASON_EXCEPTION,\n  HV_EXIT_REASON_CANCELED", "HV_EXIT_REASON"},
@@ -105,28 +131,20 @@ func TestWrongHeadersAreSeen(t *testing.T) {
 		{"an argument's type", "hv_vcpus_exit(hv_vcpu_t *vcpus, uint32_t", "hv_vcpus_exit(hv_vcpu_t *vcpus, uint64_t", "hv_vcpus_exit has another prototype"},
 		{"a function that is gone", "hv_return_t hv_vm_protect(", "hv_return_t hv_vm_protect2(", "hv_vm_protect"},
 		{"a function that is newer than we say", "hv_return_t hv_vm_destroy(void);", "hv_return_t hv_vm_destroy(void) API_AVAILABLE(macos(26.0));", "only available on macOS 26.0"},
-	}
-	cc := cc(t)
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			dir := t.TempDir()
-			text := strings.Replace(string(right), tt.old, tt.new, 1)
-			if (text == string(right)) != (tt.old == "") {
-				t.Fatalf("the header has no %q", tt.old)
-			}
-			if err := os.Mkdir(filepath.Join(dir, "Hypervisor"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, "Hypervisor/Hypervisor.h"), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			out, err := exec.Command(cc, "-Wall", "-Werror=unguarded-availability-new", "-Werror=implicit-function-declaration",
-				"-I", dir, "-c", "-o", filepath.Join(dir, "hvf.o"), "../hv/hvf/hvf.c").CombinedOutput()
-			if (err != nil) != (tt.says != "") || !strings.Contains(string(out), tt.says) {
-				t.Errorf("error %v, want one that says %q:\n%s", err, tt.says, out)
-			}
-		})
-	}
+	})
+}
+
+// TestWrongXPCIsSeen is the same of mach.
+func TestWrongXPCIsSeen(t *testing.T) {
+	seeWrongs(t, "xpc/xpc.h", "../ipc/mach/asserts.h", []wrong{
+		{"an object's type", "typedef void *xpc_object_t", "typedef const void *xpc_object_t", "xpc_object_t is not void *"},
+		{"a flag", "LISTENER (1 << 0)", "LISTENER (1 << 1)", "LISTENER is not 1"},
+		{"an argument's type", "xpc_dictionary_set_uint64(xpc_object_t dictionary, const char *key, uint64_t", "xpc_dictionary_set_uint64(xpc_object_t dictionary, const char *key, int64_t",
+			"xpc_dictionary_set_uint64 has another prototype"},
+		{"a result's type", "int xpc_fd_dup", "void xpc_fd_dup", "xpc_fd_dup has another prototype"},
+		{"a block's argument", "(^xpc_handler_t)(xpc_object_t object)", "(^xpc_handler_t)(xpc_connection_t object)", "xpc_handler_t is another type"},
+		{"a function that is gone", "xpc_connection_send_barrier(", "xpc_connection_send_barrier2(", "xpc_connection_send_barrier"},
+	})
 }
 
 // Another SDK must be another path: Go's build cache knows a compiler by its path.

@@ -310,10 +310,10 @@ func eventually(t *testing.T, what string, is func() bool) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("it does not come about that %s", what)
+	t.Fatalf("it does not come about that %s", what)
 }
 
-// Who does not open its connection as it must is not let in at all, and keeps nobody out.
+// Who does not open its connection as it must is cut off, and keeps nobody out.
 func TestClientsThatDoNotOpen(t *testing.T) {
 	name := advertise(t, nil)
 	l := listen(t, name)
@@ -326,13 +326,24 @@ func TestClientsThatDoNotOpen(t *testing.T) {
 		r := standin.Connect(name)
 		do(r)
 		defer r.Close()
+		eventually(t, "it is cut off", r.Cut)
 	}
-	for range mach.Backlog + 20 {
-		r := standin.Connect(name)
-		r.End() // as harmless as a first message gets
-		defer r.Close()
+	r := standin.Connect(name)
+	r.End() // as harmless as a first message gets
+	eventually(t, "it is counted", func() bool { return mach.Silent(l) == 1 })
+	r.Close()
+	eventually(t, "it is forgotten", func() bool { return mach.Silent(l) == 0 })
+	silent := make([]standin.Raw, mach.Backlog+1)
+	for i := range silent {
+		silent[i] = standin.Connect(name)
+		silent[i].End()
+		defer silent[i].Close()
+		eventually(t, "it is counted", func() bool { return mach.Silent(l) >= min(i+1, mach.Backlog) })
 	}
-	eventually(t, "some of them are cut off for others", func() bool { return mach.Silent(l) <= mach.Backlog })
+	eventually(t, "the first has made room for the last", silent[0].Cut)
+	if n := mach.Silent(l); n != mach.Backlog || silent[1].Cut() {
+		t.Errorf("%d say nothing, %d may", n, mach.Backlog)
+	}
 	if err := ping(t, name, ""); err != nil {
 		t.Error(err)
 	}

@@ -290,10 +290,10 @@ func (w *wire) meaning(why C.enum_svc_end) error {
 	return fmt.Errorf("%w: the service's process has ended, or closed the connection", ipc.ErrInterrupted)
 }
 
-// may says whether the parcel may come: it has a frame's size, is on credit, and not a client's first message.
-// The caller holds mu.
-func (w *wire) may(p parcel) bool {
-	return (w.opened || w.listener == nil) && len(p.frame) >= minFrame && len(p.frame) <= maxFrame && w.held < window
+// may says whether a frame of n bytes may come: it has a frame's size, is on credit, and not a client's first
+// message. The caller holds mu.
+func (w *wire) may(n C.size_t) bool {
+	return (w.opened || w.listener == nil) && n >= minFrame && n <= maxFrame && w.held < window
 }
 
 //export goSvcFrame
@@ -306,13 +306,11 @@ func goSvcFrame(h C.uintptr_t, frame unsafe.Pointer, n C.size_t, fds *C.int, cou
 	w := wireOf(h)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if n <= maxFrame {
-		p.frame = C.GoBytes(frame, C.int(n))
-	}
-	if w.closed || w.ended != nil || !w.may(p) {
+	if w.closed || w.ended != nil || !w.may(n) {
 		p.drop()
 		return C.bool(w.closed || w.ended != nil)
 	}
+	p.frame = C.GoBytes(frame, C.int(n))
 	w.in = append(w.in, p)
 	w.held += p.cost()
 	w.change.Broadcast()

@@ -63,7 +63,7 @@ func Stall(on bool) { C.xpcsim_stall(C.bool(on)) }
 func Live() int { return int(C.xpcsim_live()) }
 
 // A Raw is a client that sends what package mach does not.
-type Raw struct{ peer unsafe.Pointer }
+type Raw struct{ peer *C.struct_raw }
 
 // Connect makes one.
 func Connect(name string) (r Raw) {
@@ -94,5 +94,8 @@ func (r Raw) End() { C.xpcsim_send_end(r.peer) }
 // NoFiles sends a frame whose "files" are no array, or hold what is no descriptor.
 func (r Raw) NoFiles(array bool) { C.xpcsim_send_files(r.peer, C.bool(array)) }
 
-// Close ends the connection.
+// Cut says whether the service, or its end, has interrupted the connection.
+func (r Raw) Cut() bool { return bool(C.xpcsim_cut(r.peer)) }
+
+// Close ends the connection, after which r must not be used.
 func (r Raw) Close() { C.xpcsim_disconnect(r.peer) }

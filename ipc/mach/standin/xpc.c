@@ -577,19 +577,34 @@ void xpcsim_terminate(const char *name) {
 
 // ---- A raw peer.
 
-void *xpcsim_connect(const char *name) {
-  xpc_connection_t c = xpc_connection_create_mach_service(name, NULL, 0);
-  xpc_connection_set_event_handler(c, ^(xpc_object_t event) { (void)event; });
-  xpc_connection_activate(c);
-  return c;
+struct raw {
+  xpc_connection_t c;
+  bool cut;
+};
+
+struct raw *xpcsim_connect(const char *name) {
+  struct raw *r = calloc(1, sizeof *r);
+  r->c = xpc_connection_create_mach_service(name, NULL, 0);
+  xpc_connection_set_event_handler(r->c, ^(xpc_object_t event) {
+    if (event == XPC_ERROR_CONNECTION_INVALID) {
+      free(r);
+    } else if (event == XPC_ERROR_CONNECTION_INTERRUPTED) {
+      __atomic_store_n(&r->cut, true, __ATOMIC_SEQ_CST);
+    }
+  });
+  xpc_connection_activate(r->c);
+  return r;
 }
 
-void xpcsim_disconnect(void *peer) {
-  xpc_connection_cancel(peer);
-  xpc_release(peer);
+bool xpcsim_cut(struct raw *r) { return __atomic_load_n(&r->cut, __ATOMIC_SEQ_CST); }
+
+void xpcsim_disconnect(struct raw *r) {
+  xpc_connection_t c = r->c;
+  xpc_connection_cancel(c);
+  xpc_release(c);
 }
 
-void xpcsim_send_data(void *peer, const char *key, const void *bytes, size_t n, const int *fds, size_t count) {
+void xpcsim_send_data(struct raw *r, const char *key, const void *bytes, size_t n, const int *fds, size_t count) {
   xpc_object_t m = xpc_dictionary_create(NULL, NULL, 0);
   xpc_dictionary_set_data(m, key, bytes, n);
   if (count > 0) {
@@ -602,30 +617,30 @@ void xpcsim_send_data(void *peer, const char *key, const void *bytes, size_t n, 
     xpc_dictionary_set_value(m, "files", files);
     xpc_release(files);
   }
-  xpc_connection_send_message(peer, m);
+  xpc_connection_send_message(r->c, m);
   xpc_release(m);
 }
 
-void xpcsim_send_uint64(void *peer, const char *key, uint64_t value, bool reply) {
+void xpcsim_send_uint64(struct raw *r, const char *key, uint64_t value, bool reply) {
   xpc_object_t m = xpc_dictionary_create(NULL, NULL, 0);
   xpc_dictionary_set_uint64(m, key, value);
   if (reply) {
-    xpc_connection_send_message_with_reply(peer, m, NULL, ^(xpc_object_t r) { (void)r; });
+    xpc_connection_send_message_with_reply(r->c, m, NULL, ^(xpc_object_t answer) { (void)answer; });
   } else {
-    xpc_connection_send_message(peer, m);
+    xpc_connection_send_message(r->c, m);
   }
   xpc_release(m);
 }
 
-void xpcsim_send_end(void *peer) {
+void xpcsim_send_end(struct raw *r) {
   xpc_object_t m = xpc_dictionary_create(NULL, NULL, 0);
   xpc_dictionary_set_bool(m, "end", true);
-  xpc_connection_send_message(peer, m);
+  xpc_connection_send_message(r->c, m);
   xpc_release(m);
 }
 
 // xpcsim_send_files sends a frame whose files are none: a dictionary, or an array of one.
-void xpcsim_send_files(void *peer, bool array) {
+void xpcsim_send_files(struct raw *r, bool array) {
   xpc_object_t m = xpc_dictionary_create(NULL, NULL, 0);
   xpc_dictionary_set_data(m, "frame", "\0\0\0\1x", 5);
   xpc_object_t none = xpc_dictionary_create(NULL, NULL, 0), files = none;
@@ -636,6 +651,6 @@ void xpcsim_send_files(void *peer, bool array) {
   }
   xpc_dictionary_set_value(m, "files", files);
   xpc_release(files);
-  xpc_connection_send_message(peer, m);
+  xpc_connection_send_message(r->c, m);
   xpc_release(m);
 }

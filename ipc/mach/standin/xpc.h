@@ -20,9 +20,11 @@ void xpcsim_stall(bool on);
 int xpcsim_live(void);
 
 // A raw peer, which sends what package mach does not.
-void *xpcsim_connect(const char *name);
-void xpcsim_send_data(void *peer, const char *key, const void *bytes, size_t n, const int *fds, size_t count);
-void xpcsim_send_uint64(void *peer, const char *key, uint64_t value, bool reply);
-void xpcsim_send_end(void *peer);
-void xpcsim_send_files(void *peer, bool array);
-void xpcsim_disconnect(void *peer);
+struct raw;
+struct raw *xpcsim_connect(const char *name);
+bool xpcsim_cut(struct raw *r);
+void xpcsim_send_data(struct raw *r, const char *key, const void *bytes, size_t n, const int *fds, size_t count);
+void xpcsim_send_uint64(struct raw *r, const char *key, uint64_t value, bool reply);
+void xpcsim_send_end(struct raw *r);
+void xpcsim_send_files(struct raw *r, bool array);
+void xpcsim_disconnect(struct raw *r);
