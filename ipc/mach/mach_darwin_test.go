@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,15 +19,20 @@ import (
 	"github.com/arcboxlabs/arcbox-go/launchd"
 )
 
-// asVar has the test binary be the program behind the services that nameVar says, for launchd to run.
+// asVar has the test binary be the program behind the services that nameVar says, for launchd to run; demandVar
+// is what it demands of clients.
 const (
-	asVar   = "MACH_TEST_AS"
-	nameVar = "MACH_TEST_NAME"
+	asVar     = "MACH_TEST_AS"
+	nameVar   = "MACH_TEST_NAME"
+	demandVar = "MACH_TEST_DEMAND"
 )
+
+// stranger is met by no test binary.
+const stranger = `identifier "com.example.somebody-else"`
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asVar) == "service" {
-		fmt.Println(offer(os.Getenv(nameVar)))
+		fmt.Println(offer(os.Getenv(nameVar), os.Getenv(demandVar)))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -40,23 +46,23 @@ var (
 )
 
 // offer is the service until somebody ends it.
-func offer(name string) error {
+func offer(name, requirement string) error {
 	mux := ipc.NewMux()
 	ipc.Handle(mux, who, func(context.Context, *struct{}) (*whoResp, error) { return &whoResp{os.Getpid()}, nil })
 	ipc.Handle(mux, quit, func(context.Context, *struct{}) (*struct{}, error) {
 		os.Exit(0)
 		return nil, nil
 	})
-	l, err := mach.Listen(name, "")
+	l, err := mach.Listen(name, requirement)
 	if err != nil {
 		return err
 	}
 	return (&ipc.Server{Mux: mux}).Serve(l)
 }
 
-// install has launchd know this test binary, in one of its roles and with names, until the test ends. It gives
-// where the program's output goes.
-func install(t *testing.T, as string, args, names []string) (log string) {
+// install has launchd know this test binary, in one of its roles, with names and a demand, until the test ends. It
+// gives where the program's output goes.
+func install(t *testing.T, as, demand string, args, names []string) (log string) {
 	t.Helper()
 	m, err := launchd.New(names[0])
 	if err != nil {
@@ -76,7 +82,7 @@ func install(t *testing.T, as string, args, names []string) (log string) {
 		}
 	})
 	err = m.Install(t.Context(), launchd.Agent{
-		Program: self, Args: args, Env: map[string]string{asVar: as, nameVar: names[0]}, MachServices: names, Log: log,
+		Program: self, Args: args, Env: map[string]string{asVar: as, nameVar: names[0], demandVar: demand}, MachServices: names, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +96,11 @@ func label(what string) string { return fmt.Sprintf("com.example.arcbox-%s-%d", 
 // The Mac's own launchd starts a service when somebody connects, and again after its end.
 func TestLaunchdStartsTheService(t *testing.T) {
 	name := label("mach")
-	install(t, "service", nil, []string{name})
+	install(t, "service", "", nil, []string{name})
 	if err := identified(t, name); err != nil {
 		t.Error(err)
 	}
-	if _, err := mach.Dial(t.Context(), name, `identifier "com.example.somebody-else"`, nil); !errors.Is(err, ipc.ErrInvalid) {
+	if _, err := mach.Dial(t.Context(), name, stranger, nil); !errors.Is(err, ipc.ErrInvalid) {
 		t.Errorf("a service that is signed otherwise: %v", err)
 	}
 	if _, err := mach.Dial(t.Context(), name, `this is no requirement`, nil); err == nil {
@@ -102,6 +108,44 @@ func TestLaunchdStartsTheService(t *testing.T) {
 	}
 	if _, err := mach.Dial(t.Context(), name+".missing", "", nil); !errors.Is(err, mach.ErrNobody) {
 		t.Errorf("a name that launchd does not know: %v", err)
+	}
+}
+
+// Who does not meet the service's requirement is not heard; whether it is told so is the system's affair.
+func TestAServiceHearsOnlyWhoMeetsItsRequirement(t *testing.T) {
+	name := label("guarded")
+	install(t, "service", stranger, nil, []string{name})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c, err := mach.Dial(ctx, name, "", nil)
+	if err == nil {
+		c.Close()
+		t.Error("a stranger was heard")
+	}
+	t.Logf("a stranger is told: %v", err)
+}
+
+// Only the program of a name's own job can offer it.
+func TestANameOfAnotherJob(t *testing.T) {
+	name := label("other")
+	install(t, "service", "", nil, []string{name})
+	l, err := mach.Listen(name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	told := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		told <- err
+	}()
+	select {
+	case err := <-told:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("offering another's name is %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nobody says that the name is another's")
 	}
 }
 
@@ -138,7 +182,7 @@ func TestTransportUnderLaunchd(t *testing.T) {
 	for n := range suiteNames {
 		names = append(names, fmt.Sprintf("%s.%d", label("suite"), n))
 	}
-	log := install(t, "suite", []string{"-test.v", "-test.run=^TestTransport$"}, names)
+	log := install(t, "suite", "", []string{"-test.v", "-test.run=^TestTransport$"}, names)
 	for range 120 {
 		text, _ := os.ReadFile(log)
 		switch {
