@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -45,11 +46,18 @@ func TestMain(m *testing.M) {
 // made is a bundle of tiny programs.
 func made(t *testing.T) string {
 	t.Helper()
+	return madeOf(t, tiny)
+}
+
+// madeOf has another program for arcbox-vm.
+func madeOf(t *testing.T, vm []byte) string {
+	t.Helper()
 	dir := t.TempDir()
 	o := &options{out: filepath.Join(dir, "ArcBox.app"), programs: filepath.Join(dir, "programs"), assets: filepath.Join(dir, "boot"), version: "1.2.3", build: "45", identity: "-"}
 	for _, p := range programs {
 		put(t, filepath.Join(o.programs, p.name), tiny)
 	}
+	put(t, filepath.Join(o.programs, "arcbox-vm"), vm)
 	put(t, filepath.Join(o.programs, guest), []byte("an ELF"))
 	put(t, filepath.Join(o.assets, "assets/one/Image"), []byte("a kernel"))
 	if err := assemble(o, adHoc{}); err != nil {
@@ -202,20 +210,75 @@ func TestWhatWasChangedIsFound(t *testing.T) {
 	}
 }
 
-// unsigned is tiny with another command in place of the one that leads to the signature.
-func unsigned(t *testing.T) []byte {
+// changed is tiny with a word of one of its load commands replaced, which is at off in the command.
+func changed(t *testing.T, command uint32, off int, word uint32) []byte {
 	t.Helper()
 	data := bytes.Clone(tiny)
 	n := binary.LittleEndian.Uint32(data[16:])
 	for at := 32; n > 0; n-- {
-		if binary.LittleEndian.Uint32(data[at:]) == lcCodeSignature {
-			binary.LittleEndian.PutUint32(data[at:], 0x26)
+		if binary.LittleEndian.Uint32(data[at:]) == command {
+			binary.LittleEndian.PutUint32(data[at+off:], word)
 			return data
 		}
 		at += int(binary.LittleEndian.Uint32(data[at+4:]))
 	}
-	t.Fatal("Go's linker has not signed it")
+	t.Fatalf("Go's linker has not written the command %#x", command)
 	return nil
+}
+
+// unsigned has another command in place of the one that leads to the signature.
+func unsigned(t *testing.T) []byte {
+	t.Helper()
+	return changed(t, lcCodeSignature, 0, 0x26)
+}
+
+// What Apple's compiler built for its own system only is found before somebody with an older one finds it.
+func TestProgramsAreForTheOldestSystem(t *testing.T) {
+	app := madeOf(t, changed(t, lcBuildVersion, 12, 26<<16))
+	if err := verify(app); err == nil || !strings.Contains(err.Error(), "arcbox-vm: macOS 14.0 does not start it: it is for 26.0") {
+		t.Errorf("verify says %v", err)
+	}
+}
+
+// A notarized bundle has a ticket stapled to it, which came after the seal.
+func TestATicketIsNoChange(t *testing.T) {
+	app := made(t)
+	put(t, filepath.Join(app, "Contents/CodeResources"), []byte("a ticket"))
+	if err := verify(app); err != nil {
+		t.Error(err)
+	}
+}
+
+// Homebrew unpacks what was packed, enters what stands alone in it, and finds the app there.
+func TestTheFormulaFindsTheApp(t *testing.T) {
+	app, out := made(t), t.TempDir()
+	if said, err := exec.Command("darwin/homebrew/pack", app, "1.2.3", "https://example.com/a.tar.gz", out).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	formula, err := os.ReadFile(filepath.Join(out, "arcbox.rb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := os.ReadFile(filepath.Join(out, "ArcBox-1.2.3.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`url "https://example.com/a.tar.gz"`, `version "1.2.3"`, fmt.Sprintf("sha256 \"%x\"", sha256.Sum256(packed))} {
+		if !strings.Contains(string(formula), want) {
+			t.Errorf("the formula has no %s:\n%s", want, formula)
+		}
+	}
+	dir := t.TempDir()
+	if said, err := exec.Command("tar", "-C", dir, "-xzf", filepath.Join(out, "ArcBox-1.2.3.tar.gz")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	all, err := os.ReadDir(dir)
+	if err != nil || len(all) != 1 || !all[0].IsDir() {
+		t.Fatalf("the archive has %v, %v", all, err)
+	}
+	if err := verify(filepath.Join(dir, all[0].Name(), "ArcBox.app")); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestWhatCannotBeMade(t *testing.T) {

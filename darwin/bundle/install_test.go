@@ -52,7 +52,7 @@ func TestInstallAndRemove(t *testing.T) {
 	if out, err := p.install("--remove"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if got := p.calls(); got != "agent install\nagent install\nagent uninstall\n" {
+	if got := p.calls(); got != "version\nagent install\nversion\nagent install\nagent uninstall\n" {
 		t.Errorf("arcbox was called %q", got)
 	}
 	for _, name := range []string{"bin/arcbox", "Apps/ArcBox.app"} {
@@ -76,6 +76,16 @@ func TestInstallLeavesAnothersProgram(t *testing.T) {
 	}
 	if data, err := os.ReadFile(p.path("bin/arcbox")); err != nil || string(data) != "mine" {
 		t.Errorf("it is %q, %v now", data, err)
+	}
+	if err := os.Remove(p.path("bin/arcbox")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, p.path("ArcBox.app/Contents/MacOS/arcbox"), []byte("\xcf\xfa\xed\xfe")) // for another system
+	if out, err := p.install(); err == nil || !strings.Contains(out, "does not run it") {
+		t.Errorf("a program for another system: %v: %s", err, out)
+	}
+	if _, err := os.Stat(p.path("Apps")); err == nil {
+		t.Error("it was installed all the same")
 	}
 	if err := os.RemoveAll(p.path("ArcBox.app")); err != nil {
 		t.Fatal(err)

@@ -75,6 +75,8 @@ func sealOf(contents string) ([]byte, error) {
 			return fmt.Errorf("cannot seal %s: it is no regular file", name)
 		case name == "Info.plist", name == sealPath, name == "MacOS/"+mainProgram:
 			return nil // the main program's signature covers them
+		case name == "CodeResources":
+			return nil // the ticket of a notarized bundle, which comes after the seal
 		}
 		one, err := sealFile(path, name)
 		if err != nil {

@@ -15,7 +15,8 @@ import (
 
 // Magic numbers and slots of a signature, all big-endian: <kern/cs_blobs.h> of xnu.
 const (
-	lcCodeSignature   = 0x1d
+	lcCodeSignature   = 0x1d // the last command
+	lcBuildVersion    = 0x32
 	magicSuperBlob    = 0xfade0cc0
 	magicDirectory    = 0xfade0c02
 	slotDirectory     = 0
@@ -43,6 +44,8 @@ type signature struct {
 	pages           [][]byte          // digests
 	special         map[uint32][]byte // digests, by slot
 	pageSize, limit int
+
+	oldest uint32 // macOS that starts it, as its load command says: major<<16 | minor<<8
 }
 
 // cdHash is the digest by which a signature is known: the first 20 bytes.
@@ -58,8 +61,12 @@ func readSignature(file []byte) (*signature, error) {
 		return nil, err
 	}
 	defer f.Close()
+	var oldest uint32
 	for _, l := range f.Loads {
 		raw := l.Raw()
+		if len(raw) >= 16 && f.ByteOrder.Uint32(raw) == lcBuildVersion {
+			oldest = f.ByteOrder.Uint32(raw[12:])
+		}
 		if len(raw) < 16 || f.ByteOrder.Uint32(raw) != lcCodeSignature {
 			continue
 		}
@@ -67,7 +74,7 @@ func readSignature(file []byte) (*signature, error) {
 		if off+n > int64(len(file)) {
 			return nil, errors.New("the signature is beyond the file's end")
 		}
-		s := &signature{code: file[:off], blobs: map[uint32][]byte{}, special: map[uint32][]byte{}}
+		s := &signature{code: file[:off], blobs: map[uint32][]byte{}, special: map[uint32][]byte{}, oldest: oldest}
 		if err := s.readBlobs(file[off : off+n]); err != nil {
 			return nil, err
 		}
@@ -184,55 +191,88 @@ func verify(root string) error {
 	if err != nil {
 		return err
 	}
+	oldest := map[string]uint32{} // system that starts a program
 	for _, p := range programs {
 		var external map[uint32][]byte
 		if p.name == mainProgram {
 			external = map[uint32][]byte{slotInfo: info, slotResources: sealed}
 		}
-		if err := verifyProgram(filepath.Join(contents, "MacOS", p.name), p, external); err != nil {
+		if oldest[p.name], err = verifyProgram(filepath.Join(contents, "MacOS", p.name), p, external); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	return verifySeal(contents, sealed)
+	if err := verifySeal(contents, sealed); err != nil {
+		return err
+	}
+	return verifySystems(info, oldest)
 }
 
-// verifyProgram is one program with the entitlements that it shall have and no others.
-func verifyProgram(path string, p program, external map[uint32][]byte) error {
-	data, err := os.ReadFile(path)
+// verifySystems holds what programs need against what Info.plist promises.
+func verifySystems(info []byte, oldest map[string]uint32) error {
+	promised, err := oldestSystem(info)
 	if err != nil {
 		return err
+	}
+	for name, needs := range oldest {
+		if needs == 0 || needs > promised {
+			return fmt.Errorf("%s: macOS %d.%d does not start it: it is for %d.%d and later", name, promised>>16, promised>>8&255, needs>>16, needs>>8&255)
+		}
+	}
+	return nil
+}
+
+// oldestSystem is the version of macOS that Info.plist wants, as a load command says it.
+func oldestSystem(info []byte) (uint32, error) {
+	var want struct {
+		Version string `plist:"LSMinimumSystemVersion"`
+	}
+	if _, err := plist.Unmarshal(info, &want); err != nil {
+		return 0, fmt.Errorf("cannot read Info.plist: %w", err)
+	}
+	var major, minor uint32
+	if _, err := fmt.Sscanf(want.Version, "%d.%d", &major, &minor); err != nil || minor > 255 {
+		return 0, fmt.Errorf("Info.plist wants macOS %q", want.Version)
+	}
+	return major<<16 | minor<<8, nil
+}
+
+// verifyProgram is one program with the entitlements that it shall have and no others; oldest is the first system that starts it.
+func verifyProgram(path string, p program, external map[uint32][]byte) (oldest uint32, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
 	}
 	s, err := readSignature(data)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := s.check(external); err != nil {
-		return err
+		return 0, err
 	}
 	if s.id != p.id {
-		return fmt.Errorf("it is signed as %s, not %s", s.id, p.id)
+		return 0, fmt.Errorf("it is signed as %s, not %s", s.id, p.id)
 	}
 	has, err := s.entitlements()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	want := map[string]any{}
 	if p.entitlements != "" {
 		text, err := os.ReadFile(p.entitlements)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if _, err := plist.Unmarshal(text, &want); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if fmt.Sprint(has) != fmt.Sprint(want) && len(has)+len(want) > 0 {
-		return fmt.Errorf("its entitlements are %v, not %v", has, want)
+		return 0, fmt.Errorf("its entitlements are %v, not %v", has, want)
 	}
 	if len(has) > 0 && s.blobs[slotDER] == nil {
-		return errors.New("its entitlements lack the form that macOS 12 reads")
+		return 0, errors.New("its entitlements lack the form that macOS 12 reads")
 	}
-	return nil
+	return s.oldest, nil
 }
 
 // verifySeal holds the seal against the files, in both directions.
