@@ -130,7 +130,7 @@ func Make(dir string) error {
 	case !info.IsDir():
 		return fmt.Errorf("cannot use %s: it is not a directory; remove it", dir)
 	case !ok || st.Uid != uint32(os.Getuid()):
-		return fmt.Errorf("cannot use %s: it belongs to another user; remove it", dir)
+		return fmt.Errorf("cannot use %s: it belongs to another user; set %s to a directory of your own", dir, Env)
 	case info.Mode().Perm()&0o077 != 0:
 		if err := os.Chmod(dir, 0o700); err != nil {
 			return fmt.Errorf("cannot keep others out of %s: %w", dir, err)
