@@ -74,6 +74,29 @@ func (c Client) read() (*meta, error) {
 	return m, nil
 }
 
+// A Found is what there is of our context.
+type Found struct {
+	Host     string // where it leads, as unix:///path; "" when there is none
+	Selected bool   // Docker's command line uses it
+}
+
+// Find says what there is. It changes nothing.
+func (c Client) Find() (Found, error) {
+	m, err := c.read()
+	if err != nil {
+		return Found{}, err
+	}
+	s, err := c.settings()
+	if err != nil {
+		return Found{}, err
+	}
+	f := Found{Selected: s.current() == Context}
+	if m != nil {
+		f.Host = m.Endpoints["docker"].Host
+	}
+	return f, nil
+}
+
 // Publish makes the context, which leads to the socket at path, and with choose selects it. Repeated, it mends. Errors: ErrTaken.
 func (c Client) Publish(path string, choose bool) error {
 	host := "unix://" + path

@@ -50,6 +50,7 @@ func emptyHome(t *testing.T) string {
 	dir := t.TempDir()
 	t.Setenv(home.Env, filepath.Join(dir, "home"))
 	t.Setenv(home.SharedEnv, filepath.Join(dir, "shared"))
+	t.Setenv("DOCKER_CONFIG", filepath.Join(dir, "docker"))
 	return filepath.Join(dir, "home")
 }
 

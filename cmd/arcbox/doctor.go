@@ -20,9 +20,11 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/config"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	assets "github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
 )
 
 // verdict is how one thing is.
@@ -429,18 +431,7 @@ func checkService(ctx context.Context, p *patient) {
 	}
 }
 
-func checkDocker(_ context.Context, p *patient) {
-	host := os.Getenv("DOCKER_HOST")
-	path, ok := strings.CutPrefix(host, "unix://")
-	if !ok {
-		return
-	}
-	if _, err := os.Stat(path); err != nil {
-		p.say("docker", warned, "DOCKER_HOST names a socket that is not there: "+path, "unset DOCKER_HOST", nil)
-	}
-}
-
-func checkClock(_ context.Context, p *patient) {
+func checkClock(ctx context.Context, p *patient) {
 	self, err := os.Executable()
 	if err != nil {
 		return
@@ -449,7 +440,64 @@ func checkClock(_ context.Context, p *patient) {
 		p.say("clock", warned, "this host's clock is before the day that this program was made", "set the clock: certificates and guests follow it", nil)
 		return
 	}
-	p.say("clock", well, time.Now().Format(time.RFC1123), "", nil)
+	if p.guestClocks(ctx) {
+		p.say("clock", well, time.Now().Format(time.RFC1123), "", nil)
+	}
+}
+
+// clockOff is how far a guest's clock may be from the host's: it is set when it is 100 ms off, once a minute.
+const clockOff = time.Second
+
+// guestClocks looks at the clocks of machines that run, and says whether they are right. It wakes none.
+func (p *patient) guestClocks(ctx context.Context) bool {
+	if p.conn == nil {
+		return true
+	}
+	all, err := ipc.Call(ctx, p.conn, agentapi.List, &agentapi.ListReq{})
+	if err != nil {
+		return true // checkMachines says so
+	}
+	right := true
+	for _, m := range all.Machines {
+		if m.State != string(lifecycle.Running) {
+			continue
+		}
+		off, err := guestClock(ctx, p.conn, m.Name, 0)
+		switch {
+		case err != nil:
+			p.say("clock", warned, m.Name+" cannot be asked for its time: "+err.Error(), "arcbox restart "+m.Name, nil)
+		case off.Abs() > clockOff:
+			p.say("clock", warned, fmt.Sprintf("the clock of %s is %v off", m.Name, off.Round(time.Millisecond)), "arcbox doctor --fix sets it", func(ctx context.Context) error {
+				conn, err := dialAgent(ctx)
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				_, err = guestClock(ctx, conn, m.Name, time.Now().UnixNano())
+				return err
+			})
+		default:
+			continue
+		}
+		right = false
+	}
+	return right
+}
+
+// guestClock is how far a guest's clock is ahead of the host's, and sets it unless set is 0 (Unix time in ns).
+func guestClock(ctx context.Context, conn *ipc.Conn, machine string, set int64) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	guest, err := attachGuest(ctx, conn, machine)
+	if err != nil {
+		return 0, err
+	}
+	defer guest.Close()
+	pong, err := ipc.Call(ctx, guest, guestapi.Ping, &guestapi.PingReq{Time: set})
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(pong.Time - time.Now().UnixNano()), nil
 }
 
 // fewFiles is how many open files are few: each machine has some tens, each connection one or two.

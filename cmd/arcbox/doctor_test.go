@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/arcboxlabs/arcbox-go/agent/config"
+	"github.com/arcboxlabs/arcbox-go/agent/docker"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )
@@ -35,6 +37,17 @@ func ill(t *testing.T, damage func(h home.Home)) *patient {
 	}
 	p.leave()
 	return p
+}
+
+// publishDocker makes a docker context that leads to a socket, "" for that of the home.
+func publishDocker(h home.Home, socket string) {
+	if socket == "" {
+		c, _ := config.Standard(h).Load()
+		socket, _ = c.Sockets.DockerPath(h)
+	}
+	if client, err := docker.FindClient(); err == nil {
+		client.Publish(socket, false)
+	}
 }
 
 // of is what one check found.
@@ -79,6 +92,17 @@ func TestTheDoctorSeesAndMends(t *testing.T) {
 			l.SetUnlinkOnClose(false)
 			l.Close()
 		}, "lock", warned, "gone has left its socket", true},
+		{"no docker context is no illness", func(home.Home) {}, "docker", "", "", false},
+		{"a docker context of an agent that is not installed", func(h home.Home) { publishDocker(h, "") }, "docker", warned, "no longer installed", true},
+		{"a docker context that leads elsewhere", func(h home.Home) { publishDocker(h, "/elsewhere/docker.sock") }, "docker", warned, "leads to unix:///elsewhere/docker.sock", false},
+		{"a docker context that nobody serves", func(h home.Home) {
+			publishDocker(h, "")
+			os.WriteFile(filepath.Join(h.Root(), "config.toml"), []byte("[docker]\nenable = false\n"), 0o600)
+		}, "docker", warned, "docker.enable = false", true},
+		{"Docker's configuration is broken", func(h home.Home) {
+			os.MkdirAll(os.Getenv("DOCKER_CONFIG"), 0o700)
+			os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600)
+		}, "docker", warned, "cannot read Docker's configuration", false},
 		{"an agent that crashed", func(h home.Home) {
 			home.Make(h.Log())
 			os.WriteFile(filepath.Join(h.Log(), "arcboxd.stderr"), []byte("x\npanic: oh no\ngoroutine 1\n"), 0o600)

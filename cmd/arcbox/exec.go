@@ -173,6 +173,11 @@ func dialGuest(ctx context.Context, name string, out io.Writer) (*ipc.Conn, erro
 	if err := bringUp(ctx, conn, name, out); err != nil {
 		return nil, err
 	}
+	return attachGuest(ctx, conn, name)
+}
+
+// attachGuest connects to the agent of a guest by way of the agent that conn leads to, and has shaken hands with it.
+func attachGuest(ctx context.Context, conn *ipc.Conn, name string) (*ipc.Conn, error) {
 	resp, err := ipc.Call(ctx, conn, agentapi.Guest, &agentapi.GuestReq{Name: name})
 	if err != nil {
 		return nil, err
