@@ -159,8 +159,8 @@ const (
 		" test_collections test_contextlib test_copy test_csv test_datetime test_decimal test_deque test_dict test_difflib test_enum" +
 		" test_exceptions test_fractions test_functools test_generators test_grammar test_heapq test_hmac test_itertools test_json" +
 		" test_list test_marshal test_memoryview test_mmap test_numeric_tower test_operator test_pickle test_pow test_queue test_random" +
-		" test_range test_re test_sched test_set test_slice test_sort test_sqlite3 test_statistics test_str test_thread" +
-		" test_threading test_time test_tuple test_unicodedata test_userdict test_zipfile"
+		" test_range test_re test_sched test_set test_slice test_sort test_statistics test_thread" +
+		" test_threading test_time test_tuple test_unicode test_unicodedata test_userdict test_zipfile"
 )
 
 func TestPythonPassesItsOwnTests(t *testing.T) {
