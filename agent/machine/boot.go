@@ -32,11 +32,17 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
+	if asset != nil {
+		defer asset.Close() // the VM has it, and its lock
+	}
 	req, files, err := m.request(r)
 	defer files.close()
 	defer req.Close()
 	if err != nil {
 		return err
+	}
+	if asset != nil {
+		req.Hold = req.Attach(asset)
 	}
 	log, err := m.openProcessLog(logVM)
 	if err != nil {
@@ -55,7 +61,6 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 		return errors.Join(err, proc.Kill())
 	}
 	s := newSession(m, epoch, r, proc)
-	s.asset = asset
 	m.setSession(s)
 	go s.supervise() // from here on the session ends everything
 	if _, err := ipc.Call(ctx, proc.Conn, vmapi.Configure, req); err != nil {

@@ -22,7 +22,6 @@ type session struct {
 	epoch uint64
 	made  *Record // what the VM was made of
 	proc  *Process
-	asset *os.File // held while the VM runs; nil if there is none
 
 	ctx    context.Context // ends with the watchers
 	cancel context.CancelFunc
@@ -143,9 +142,6 @@ func (s *session) supervise() {
 	s.proc.Conn.Close()
 	s.watch.Wait()
 	s.setLink(nil)
-	if s.asset != nil {
-		s.asset.Close()
-	}
 	if v.detach {
 		return
 	}

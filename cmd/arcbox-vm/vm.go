@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type vm struct {
 	started time.Time     // when Start was called
 	grace   time.Duration // what the guest of an orphan has to end
 	closing bool
+	hold    *os.File // is open as long as the process lives
 }
 
 func newVM(confine func() string) *vm {
@@ -91,6 +93,12 @@ func (v *vm) configure(_ context.Context, req *vmapi.ConfigureReq) (*vmapi.Confi
 	m, err := newMachine(&v.events, req)
 	if err != nil {
 		return nil, err
+	}
+	if req.Hold != 0 {
+		if v.hold, err = req.Take(req.Hold); err != nil {
+			m.discard()
+			return nil, err
+		}
 	}
 	if req.Rendezvous != 0 {
 		f, err := req.Take(req.Rendezvous)

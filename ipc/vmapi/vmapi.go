@@ -147,6 +147,9 @@ type ConfigureReq struct {
 	// Rendezvous is a listening Unix stream socket where the next owner will connect; 0
 	// for a machine that ends with its first owner.
 	Rendezvous ipc.FD `json:"rendezvous,omitempty"`
+	// Hold is a file that this process keeps open and does nothing with, and with it a lock that its owner has on it; 0 for
+	// none. What the machine runs from is in use until the machine ends, whatever becomes of its owner.
+	Hold ipc.FD `json:"hold,omitempty"`
 	// OrphanMS is how many milliseconds an orphan waits to be adopted before it shuts its
 	// guest down, and GraceMS how many the guest has for that; 0 means DefaultOrphan and
 	// DefaultGrace.

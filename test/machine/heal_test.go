@@ -2,13 +2,16 @@ package machine_test
 
 import (
 	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
+	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
@@ -109,6 +112,17 @@ func TestWhatIsSeenAndHealed(t *testing.T) {
 	}
 }
 
+// inUse says whether somebody holds a shared lock of the file, as whoever runs from a boot asset does of its manifest.
+func inUse(t *testing.T, path string) bool {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
 func TestTheGuestDoesNotNoticeThatItsAgentsDie(t *testing.T) {
 	h := newHost(t)
 	first := h.fork(t)
@@ -132,8 +146,17 @@ func TestTheGuestDoesNotNoticeThatItsAgentsDie(t *testing.T) {
 	}
 	m, _ = h.Get("")
 
-	// A record that is lost while the VM runs is written again from what the VM knows.
+	// What it runs from is in use as long as it runs, with no agent too.
+	is, err := m.Inspect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.close(t, h.Manager, false)
+	if !inUse(t, filepath.Join(filepath.Dir(is.Record["kernel"].(string)), boot.ManifestName)) {
+		t.Error("its boot asset could be removed while it runs")
+	}
+
+	// A record that is lost while the VM runs is written again from what the VM knows.
 	if err := os.RemoveAll(h.home.Root() + "/machines"); err != nil {
 		t.Fatal(err)
 	}

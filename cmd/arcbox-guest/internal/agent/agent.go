@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
@@ -46,6 +47,7 @@ type Agent struct {
 	contains containers
 	starter  *starter
 	busy     sync.WaitGroup
+	ending   atomic.Bool // a shutdown was asked for
 }
 
 // New makes an agent.
@@ -129,11 +131,32 @@ func (a *Agent) Ping(_ context.Context, req *guestapi.PingReq) (*guestapi.PingRe
 	return resp, nil
 }
 
-// shutdown serves guestapi.Shutdown.
+// defaultGrace is what programs have to end when the host does not say.
+const defaultGrace = 3 * time.Second
+
+// shutdown serves guestapi.Shutdown. Services end first, in order, for half of the time at most; the answer does not wait for
+// that. Whoever asks again does not want to wait.
 func (a *Agent) shutdown(ctx context.Context, req *guestapi.ShutdownReq) (*guestapi.ShutdownResp, error) {
 	if req.GraceMS < 0 {
 		return nil, ipc.Errorf(ipc.BadRequest, "cannot shut down with a grace of %d ms", req.GraceMS)
 	}
 	a.Log.Printf("the host asks for the end (restart: %v)", req.Restart)
-	return &guestapi.ShutdownResp{}, a.End(ctx, req)
+	if a.ending.Swap(true) || !a.services.running() {
+		return &guestapi.ShutdownResp{}, a.End(ctx, req)
+	}
+	grace := time.Duration(req.GraceMS) * time.Millisecond
+	if grace == 0 {
+		grace = defaultGrace
+	}
+	a.busy.Go(func() {
+		begun := time.Now()
+		inOrder, cancel := context.WithTimeout(a.ctx, grace/2)
+		a.services.end(inOrder, a.Log)
+		cancel()
+		left := guestapi.ShutdownReq{Restart: req.Restart, GraceMS: max(1, (grace - time.Since(begun)).Milliseconds())}
+		if err := a.End(context.WithoutCancel(a.ctx), &left); err != nil {
+			a.Log.Printf("PID 1 does not end the guest: %v", err)
+		}
+	})
+	return &guestapi.ShutdownResp{}, nil
 }

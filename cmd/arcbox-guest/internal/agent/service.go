@@ -92,7 +92,7 @@ func (s *service) start(ctx context.Context) (guestapi.Service, error) {
 	s.mu.Lock()
 	for s.active && !s.wanted { // it is on its way out
 		if err := s.await(ctx); err != nil {
-			return s.status, err
+			return s.now(), err
 		}
 	}
 	s.wanted = true
@@ -101,7 +101,7 @@ func (s *service) start(ctx context.Context) (guestapi.Service, error) {
 	}
 	for s.status.State != ready && s.status.State != failed {
 		if err := s.await(ctx); err != nil {
-			return s.status, err
+			return s.now(), err
 		}
 	}
 	defer s.mu.Unlock()
@@ -120,7 +120,7 @@ func (s *service) stop(ctx context.Context) (guestapi.Service, error) {
 	}
 	for s.active {
 		if err := s.await(ctx); err != nil {
-			return s.status, err
+			return s.now(), err
 		}
 	}
 	defer s.mu.Unlock()

@@ -122,6 +122,55 @@ func TestServiceThatFails(t *testing.T) {
 	}
 }
 
+// At the guest's end a service is stopped before what it needs, and PID 1 is asked when all are.
+func TestServicesEndInOrder(t *testing.T) {
+	h := serve(t, nil)
+	file := filepath.Join(t.TempDir(), "ends")
+	for name, needs := range map[string][]string{"bottom": nil, "middle": {"bottom"}, "top": {"middle", "bottom"}} {
+		h.define(t, name, definition{Argv: []string{"/bin/sh", "-c", "trap 'sleep 0.1; echo " + name + " >>" + file + "; exit' TERM; echo up; while :; do sleep 0.05; done"}, Needs: needs})
+	}
+	ended := make(chan *guestapi.ShutdownReq, 2)
+	h.agent.End = func(_ context.Context, req *guestapi.ShutdownReq) error {
+		ended <- req
+		return nil
+	}
+	must(t, h, guestapi.StartService, &guestapi.StartServiceReq{Name: "top"})
+	for _, name := range []string{"bottom", "middle", "top"} { // the traps are set
+		until(t, name+" is up", func() bool { return strings.Contains(h.log(t, name), "up") })
+	}
+	must(t, h, guestapi.Shutdown, &guestapi.ShutdownReq{GraceMS: 20000, Restart: true})
+	req := <-ended
+	if !req.Restart || req.GraceMS >= 20000 || req.GraceMS < 1 {
+		t.Errorf("PID 1 is asked %+v", req)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != "top\nmiddle\nbottom\n" {
+		t.Errorf("they ended as %q, %v", got, err)
+	}
+	must(t, h, guestapi.Shutdown, &guestapi.ShutdownReq{GraceMS: 7}) // who asks again does not wait
+	if req := <-ended; req.GraceMS != 7 {
+		t.Errorf("PID 1 is asked %+v", req)
+	}
+}
+
+// One that does not end holds the guest's end up for half of the time.
+func TestAServiceThatDoesNotEnd(t *testing.T) {
+	h := serve(t, nil)
+	h.define(t, "deaf", definition{Argv: []string{"/bin/sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"}, GraceMS: 60000})
+	ended := make(chan *guestapi.ShutdownReq, 1)
+	h.agent.End = func(_ context.Context, req *guestapi.ShutdownReq) error {
+		ended <- req
+		return nil
+	}
+	s := must(t, h, guestapi.StartService, &guestapi.StartServiceReq{Name: "deaf"}).Service
+	defer syscall.Kill(s.PID, syscall.SIGKILL)
+	until(t, "it is up", func() bool { return strings.Contains(h.log(t, "deaf"), "up") })
+	must(t, h, guestapi.Shutdown, &guestapi.ShutdownReq{GraceMS: 1000})
+	if req := <-ended; req.GraceMS > 500 {
+		t.Errorf("of 1000 ms PID 1 gets %d", req.GraceMS)
+	}
+	syscall.Kill(s.PID, syscall.SIGKILL)
+}
+
 func TestServiceComesBack(t *testing.T) {
 	h := serve(t, nil)
 	h.define(t, "base", definition{Argv: []string{"/bin/sleep", "1000"}})

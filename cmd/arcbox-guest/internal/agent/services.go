@@ -101,6 +101,50 @@ func (ss *services) start(ctx context.Context, name string, above []string) (gue
 	return s.start(ctx)
 }
 
+// running says whether any is.
+func (ss *services) running() bool {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for _, s := range ss.all {
+		if s.now().State != stopped {
+			return true
+		}
+	}
+	return false
+}
+
+// end stops them all, each when those that need it have stopped: dockerd stops its containers only while it has containerd.
+func (ss *services) end(ctx context.Context, log *Log) {
+	ss.mu.Lock()
+	all := maps.Clone(ss.all)
+	ss.mu.Unlock()
+	over, above := map[string]chan struct{}{}, map[string][]string{} // closed when one has stopped; who needs it
+	for name := range all {
+		over[name] = make(chan struct{})
+		if d, err := define(ss.dirs, name); err == nil {
+			for _, need := range d.Needs {
+				above[need] = append(above[need], name)
+			}
+		}
+	}
+	var wait sync.WaitGroup
+	for name, s := range all {
+		wait.Go(func() {
+			defer close(over[name])
+			for _, first := range above[name] {
+				select {
+				case <-over[first]:
+				case <-ctx.Done(): // a ring, or one that takes too long
+				}
+			}
+			if _, err := s.stop(ctx); err != nil {
+				log.Printf("%s has not ended in time", name)
+			}
+		})
+	}
+	wait.Wait()
+}
+
 // close leaves them all as they are.
 func (ss *services) close() {
 	ss.mu.Lock()
