@@ -335,19 +335,38 @@ func checkBuild(ctx context.Context, p *patient) {
 	if p.conn == nil {
 		return
 	}
-	v, err := ipc.Call(ctx, p.conn, agentapi.Version, &agentapi.VersionReq{})
+	other, err := otherBuild(ctx, p.conn)
+	switch {
+	case err != nil: // checkAgent or checkPrograms has said so
+	case other != "":
+		p.say("build", warned, other, "arcbox agent restart; machines go on", replaceAgent)
+	default:
+		p.say("build", well, "the agent and this program are of one build", "", nil)
+	}
+}
+
+// otherBuild says that the agent is of another build than the arcboxd beside this program; "" when it is not.
+func otherBuild(ctx context.Context, conn *ipc.Conn) (string, error) {
+	v, err := ipc.Call(ctx, conn, agentapi.Version, &agentapi.VersionReq{})
 	if err != nil {
-		return // checkAgent has said so
+		return "", err
 	}
 	program, err := home.Beside("arcboxd")
 	if err != nil {
-		return // checkPrograms has
+		return "", err
 	}
-	if here, err := digest(program); err == nil && here != v.Build {
-		p.say("build", warned, fmt.Sprintf("the agent is %s of %s, and another build than %s", v.Version, v.Program, program), "arcbox agent restart; machines go on", replaceAgent)
-		return
+	here, err := digest(program)
+	if err != nil || here == v.Build {
+		return "", err
 	}
-	p.say("build", well, "the agent and this program are of one build", "", nil)
+	return fmt.Sprintf("the agent is %s of %s, and another build than %s", v.Version, v.Program, program), nil
+}
+
+// offerTakeover tells somebody who starts a machine that the agent could be replaced; after an update that is what they want.
+func offerTakeover(ctx context.Context, conn *ipc.Conn, out io.Writer) {
+	if other, err := otherBuild(ctx, conn); err == nil && other != "" {
+		fmt.Fprintf(out, "arcbox: %s; arcbox agent restart replaces it, and machines go on\n", other)
+	}
 }
 
 // digest is the SHA-256 of a file.

@@ -70,6 +70,9 @@ func start(cmd *cobra.Command, ctx context.Context, conn *ipc.Conn, name string,
 	if err != nil {
 		return leftStarting(ctx, name, err)
 	}
+	if !o.quiet {
+		offerTakeover(ctx, conn, cmd.ErrOrStderr())
+	}
 	switch {
 	case o.json:
 		return printJSON(cmd.OutOrStdout(), resp)

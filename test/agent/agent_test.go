@@ -111,6 +111,36 @@ func secondAgent(t *testing.T, u *user) {
 	if now := u.agentPID(); now == first || now == 0 || alive(first) {
 		t.Errorf("after a takeover the agent is process %d, and was %d", now, first)
 	}
+	anotherBuild(t, u)
+}
+
+// anotherBuild takes over, as after a downgrade; who starts a machine is offered the agent that belongs to their program.
+func anotherBuild(t *testing.T, u *user) {
+	program, err := os.ReadFile(kit.Program("arcboxd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := kit.Program("arcboxd-other") // it looks for the others beside itself
+	if err := os.WriteFile(path, append(program, "one more byte is another build"...), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--takeover")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait() // it ends when it is replaced
+	eventually(t, "the other build to take over", func() bool {
+		r := u.try("status", "--json")
+		return r.status == 0 && strings.Contains(r.out, `"pid": `+itoa(cmd.Process.Pid))
+	})
+	const offer = "arcbox agent restart replaces it, and machines go on"
+	if r := u.try("start"); r.status != 0 || !strings.Contains(r.err, "another build") || !strings.Contains(r.err, offer) {
+		t.Errorf("beside another build start says %d, %q", r.status, r.err)
+	}
+	u.run("agent", "restart")
+	if r := u.try("start"); r.status != 0 || strings.Contains(r.err, offer) {
+		t.Errorf("after a restart start says %d, %q", r.status, r.err)
+	}
 }
 
 // agentDies kills the agent again and again while a program in the guest counts, and every number arrives.
