@@ -16,6 +16,7 @@ import (
 // options are what a bundle is made of.
 type options struct {
 	out, programs, assets, version, build, identity string
+	own                                             bool
 }
 
 const (

@@ -303,7 +303,7 @@ func TestWhatCannotBeMade(t *testing.T) {
 			}
 		})
 	}
-	if err := run(&options{identity: "somebody"}, false); err == nil || !strings.Contains(err.Error(), "only a Mac") {
+	if err := run(&options{identity: "somebody"}, false); err == nil || !strings.Contains(err.Error(), "on a Mac") {
 		t.Errorf("an identity on Linux: %v", err)
 	}
 }

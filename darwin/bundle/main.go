@@ -26,6 +26,7 @@ func main() {
 	fs.StringVar(&o.version, "version", "0.0.0", "the `VERSION`, three numbers")
 	fs.StringVar(&o.build, "build", "0", "the build's `NUMBER`")
 	fs.StringVar(&o.identity, "identity", "-", "on a Mac, whom codesign signs as: a Developer ID, or - for ad hoc")
+	fs.BoolVar(&o.own, "own", false, "on a Mac too, sign ad hoc as elsewhere, without codesign")
 	verifyOnly := fs.Bool("verify", false, "only read what is at --out")
 	if err := fs.Parse(os.Args[1:]); err != nil {
 		if err == pflag.ErrHelp {
@@ -44,10 +45,10 @@ func main() {
 func run(o *options, verifyOnly bool) error {
 	if !verifyOnly {
 		s := signer(adHoc{})
-		if runtime.GOOS == "darwin" {
+		if runtime.GOOS == "darwin" && !o.own {
 			s = codesign{o.identity}
 		} else if o.identity != "-" {
-			return fmt.Errorf("cannot sign as %s: only a Mac can; leave --identity out for an ad-hoc signature", o.identity)
+			return fmt.Errorf("cannot sign as %s: only codesign on a Mac can; leave --identity out for an ad-hoc signature", o.identity)
 		}
 		if err := assemble(o, s); err != nil {
 			return err

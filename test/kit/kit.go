@@ -5,11 +5,13 @@ package kit
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -35,8 +37,8 @@ func Main(m *testing.M, init string, more ...string) int {
 	return m.Run()
 }
 
-// HVF says whether the programs that Main built run guests with package hvf, as on a
-// Mac, against the stand-in of Apple's framework: ARCBOX_TEST_ENGINE=hvf asks for it.
+// HVF says whether the programs that Main built run guests with package hvf: on a Mac, or
+// as there, against the stand-in of Apple's framework: ARCBOX_TEST_ENGINE=hvf asks for it.
 func HVF() bool { return os.Getenv("ARCBOX_TEST_ENGINE") == "hvf" }
 
 // NeedsSoft skips a test of what only the software engine can.
@@ -58,7 +60,7 @@ func build(init string, more []string) error {
 		return err
 	}
 	if HVF() { // the one program that has an engine
-		if err := goBuild(nil, "-tags", "macshim", cmd+"arcbox-vm"); err != nil {
+		if err := errors.Join(goBuild(nil, "-tags", "macshim", cmd+"arcbox-vm"), signVM()); err != nil {
 			return err
 		}
 	}
@@ -70,6 +72,22 @@ func build(init string, more []string) error {
 		return err
 	}
 	return packInitrd(filepath.Base(init))
+}
+
+// signVM gives arcbox-vm the right to use a Mac's hypervisor; elsewhere nobody asks for it.
+func signVM() error {
+	if runtime.GOOS != "darwin" {
+		return nil
+	}
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return err
+	}
+	entitlements := filepath.Join(filepath.Dir(string(mod)), "entitlements.plist")
+	if out, err := exec.Command("codesign", "--force", "--sign", "-", "--entitlements", entitlements, Program("arcbox-vm")).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot sign arcbox-vm: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func goBuild(env []string, pkgs ...string) error {
@@ -104,7 +122,6 @@ func Standin(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(dir, name+"-standin")
 	cmd := exec.Command("go", "build", "-tags", "macshim", "-o", path, "github.com/arcboxlabs/arcbox-go/cmd/"+name)
-	cmd.Env = append(os.Environ(), "CC=clang") // which knows blocks
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build %s for the stand-ins: %v\n%s", name, err, out)
 	}

@@ -233,6 +233,16 @@ func TestCloneHasTheSameBytesAndHoles(t *testing.T) {
 	}
 }
 
+// On a volume that lacks a way to flush another one is taken; see docs/mac.md.
+func TestEveryPolicyFlushes(t *testing.T) {
+	for _, p := range []Policy{Host, Barrier, Full} {
+		f, _ := image(t, 8192)
+		if err := f.SyncAs(p); err != nil {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+}
+
 func TestSyncFailsForEverAfterItFailedOnce(t *testing.T) {
 	f, _ := image(t, 512)
 	good := f.fd
