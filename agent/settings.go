@@ -35,6 +35,9 @@ func (a *agent) reconfigured(c *config.Config, err error) {
 	select {
 	case <-a.opened: // before, the start says how it is
 		a.settle()
+		if a.manager != nil {
+			a.manager.Reconfigured()
+		}
 	default:
 	}
 }
@@ -84,7 +87,7 @@ func settingsOf(m config.Machine) machine.Settings {
 		CPUs: m.CPUs, Memory: uint64(m.Memory), Disk: m.DiskNominal, Kernel: m.Kernel, Cmdline: m.Cmdline,
 		IdleAfter: m.IdleTimeout, NoStop: !m.AutoStop, StopAfter: m.AutoStopAfter, NoBalloon: !m.Balloon,
 		HealthEvery: m.HealthInterval, Limits: lifecycle.Limits{Start: m.StartTimeout, Grace: m.StopGrace},
-		Flush: vmapi.Flush(m.Flush), DiskReserve: m.Preallocate,
+		Flush: vmapi.Flush(m.Flush), DiskReserve: m.Preallocate, PublishAll: m.Publish == config.PublishAll,
 	}
 	if m.IdleTimeout == 0 {
 		s.IdleAfter = never

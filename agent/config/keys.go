@@ -49,6 +49,8 @@ var Keys = []*Key{
 		"Words to add to the kernel's command line.").is(""),
 	key("machine.balloon", yesNo(), func(s *Settings) *bool { return &s.Machine.Balloon }, NextStart,
 		"Give memory that the guest does not need back to the host.").is(true),
+	key("machine.publish", oneOf(PublishLoopback, PublishAll), func(s *Settings) *Publish { return &s.Machine.Publish }, Now,
+		"Who can connect to the ports that containers publish: this host (loopback), or every other that reaches it as well (all).").is(PublishLoopback),
 	key("machine.idle_timeout", span(0, 24*time.Hour), func(s *Settings) *time.Duration { return &s.Machine.IdleTimeout }, Now,
 		"How long a machine must be unused to be idle; 0 for never.").is(300 * time.Second),
 	key("machine.auto_stop", yesNo(), func(s *Settings) *bool { return &s.Machine.AutoStop }, Now,

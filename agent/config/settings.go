@@ -22,6 +22,7 @@ type Machine struct {
 	Kernel      string
 	Cmdline     string
 	Balloon     bool
+	Publish     Publish
 
 	IdleTimeout    time.Duration // 0: never
 	AutoStop       bool
@@ -54,6 +55,15 @@ type Sockets struct {
 	Docker  string
 	Metrics string
 }
+
+// Publish is who can connect to the ports that containers publish.
+type Publish string
+
+// PublishLoopback is this host alone, PublishAll whoever reaches one of its addresses.
+const (
+	PublishLoopback Publish = "loopback"
+	PublishAll      Publish = "all"
+)
 
 // Flush is when a guest's flush is answered.
 type Flush string

@@ -78,6 +78,19 @@ func (g *Manager) settings(name string) Settings {
 // settings are what is configured now for the machine.
 func (m *Machine) settings() Settings { return m.mgr.settings(m.name) }
 
+// Reconfigured is called when settings have changed that count at once.
+func (g *Manager) Reconfigured() {
+	for _, m := range g.all() {
+		m.mu.Lock()
+		m.consider()
+		s := m.session
+		m.mu.Unlock()
+		if s != nil {
+			s.lookAtPorts()
+		}
+	}
+}
+
 func (g *Manager) publish(e agentapi.Event) {
 	if g.opts.Events != nil {
 		g.opts.Events.Publish(e)

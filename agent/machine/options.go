@@ -56,6 +56,7 @@ type Settings struct {
 	Limits      lifecycle.Limits
 	Flush       vmapi.Flush   // what a guest's flush means; "" for host
 	DiskReserve int64         // of storage.Spec
+	PublishAll  bool          // ports that the guest publishes are the host's on all its addresses, and not only on its loopback
 	Orphan      time.Duration // how long a VM waits for the next agent; 0 for vmapi's default
 }
 

@@ -12,10 +12,21 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 )
 
-// publishHost is where ports of the guest appear: nobody but this host's users can connect.
-const publishHost = "127.0.0.1"
+// Where ports of the guest appear: the loopback is for this host's users alone.
+const (
+	publishLoopback = "127.0.0.1"
+	publishAll      = "0.0.0.0"
+)
 
-// publishes notes what the guest publishes, which is not to be trusted: what it asks for can only be ports of the loopback.
+// publishHost is the address of the host where ports of the guest appear now.
+func (s *session) publishHost() string {
+	if s.m.settings().PublishAll {
+		return publishAll
+	}
+	return publishLoopback
+}
+
+// publishes notes what the guest publishes, which is not to be trusted: what it asks for can only be ports, and whose they are is the user's to say.
 func (s *session) publishes(n *guestapi.PortsNote) {
 	n.Ports = n.Ports[:min(len(n.Ports), guestapi.MaxPublished)]
 	n.Ports = slices.DeleteFunc(n.Ports, func(p guestapi.Published) bool { return p.Port == 0 || p.Protocol != "tcp" && p.Protocol != "udp" })
@@ -47,14 +58,14 @@ func (s *session) keepPorts() {
 		if network == nil || want == nil {
 			continue
 		}
-		if err := s.publish(network, want.Ports, conflicts); err != nil && s.ctx.Err() == nil {
+		if err := s.publish(network, s.publishHost(), want.Ports, conflicts); err != nil && s.ctx.Err() == nil {
 			s.m.log.Warn().Err(err).Msg("cannot publish ports") // the network is lost: the next one is told
 		}
 	}
 }
 
-// publish has network publish what is wanted and nothing else.
-func (s *session) publish(network *Process, want []guestapi.Published, conflicts map[guestapi.Published]bool) error {
+// publish has network publish what is wanted, at an address of the host, and nothing else.
+func (s *session) publish(network *Process, host string, want []guestapi.Published, conflicts map[guestapi.Published]bool) error {
 	ctx, cancel := context.WithTimeout(s.ctx, askTime)
 	defer cancel()
 	stats, err := ipc.Call(ctx, network.Conn, netapi.Stats, &netapi.StatsReq{})
@@ -64,14 +75,14 @@ func (s *session) publish(network *Process, want []guestapi.Published, conflicts
 	have := map[guestapi.Published]bool{}
 	for _, p := range stats.Ports {
 		is := guestapi.Published{Protocol: p.Protocol, Port: p.HostPort}
-		if slices.Contains(want, is) {
+		if slices.Contains(want, is) && p.Host == host {
 			have[is] = true
 			continue
 		}
 		if _, err := ipc.Call(ctx, network.Conn, netapi.Withdraw, &netapi.WithdrawReq{Port: p}); err != nil {
 			return err
 		}
-		s.tellPort(agentapi.PortWithdrawn, is, nil)
+		s.tellPort(agentapi.PortWithdrawn, p.Host, is, nil)
 	}
 	for p := range conflicts {
 		if !slices.Contains(want, p) {
@@ -82,25 +93,25 @@ func (s *session) publish(network *Process, want []guestapi.Published, conflicts
 		if have[p] {
 			continue
 		}
-		port := netapi.Port{Protocol: p.Protocol, Host: publishHost, HostPort: p.Port, GuestPort: p.Port}
+		port := netapi.Port{Protocol: p.Protocol, Host: host, HostPort: p.Port, GuestPort: p.Port}
 		_, err := ipc.Call(ctx, network.Conn, netapi.Publish, &netapi.PublishReq{Port: port})
 		var refusal *ipc.Error
 		switch {
 		case err == nil:
 			delete(conflicts, p)
-			s.tellPort(agentapi.PortPublished, p, nil)
+			s.tellPort(agentapi.PortPublished, host, p, nil)
 		case !errors.As(err, &refusal):
 			return err
 		case !conflicts[p]:
 			conflicts[p] = true
-			s.tellPort(agentapi.PortConflict, p, err)
+			s.tellPort(agentapi.PortConflict, host, p, err)
 		}
 	}
 	return nil
 }
 
-func (s *session) tellPort(kind agentapi.EventKind, p guestapi.Published, cause error) {
-	e := agentapi.Event{Kind: kind, Machine: s.m.name, Message: fmt.Sprintf("%s:%d/%s", publishHost, p.Port, p.Protocol)}
+func (s *session) tellPort(kind agentapi.EventKind, host string, p guestapi.Published, cause error) {
+	e := agentapi.Event{Kind: kind, Machine: s.m.name, Message: fmt.Sprintf("%s:%d/%s", host, p.Port, p.Protocol)}
 	log := s.m.log.Info()
 	if cause != nil {
 		e.Cause = cause.Error()

@@ -74,6 +74,42 @@ func containers(t *testing.T, u *user) {
 	t.Run("one that goes on", func(t *testing.T) { goesOn(t, u, d) })
 }
 
+// exposed has a published port be the host's on all its addresses, and the loopback's alone again.
+func exposed(t *testing.T, u *user, port string) {
+	addr := otherAddress(t)
+	connects := func() bool {
+		c, err := net.DialTimeout("tcp4", net.JoinHostPort(addr, port), time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}
+	if connects() {
+		t.Error("what is published is everybody's")
+	}
+	u.run("config", "set", "machine.publish", "all")
+	eventually(t, "the port to be everybody's", connects)
+	fetches(t, port)
+	u.run("config", "unset", "machine.publish")
+	eventually(t, "the port to be this host's again", func() bool { return !connects() })
+	fetches(t, port)
+}
+
+// otherAddress is an IPv4 address of this host that is not its loopback's usual one.
+func otherAddress(t *testing.T) string {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && !n.IP.IsLoopback() {
+			return n.IP.String()
+		}
+	}
+	return "127.0.0.2" // a host without a network: what listens at 127.0.0.1 alone does not hear it either
+}
+
 // goesOn is a container that outlives the agent of the host and the guest's, and can be reached through what it publishes.
 func goesOn(t *testing.T, u *user, d *docker) {
 	wide, narrow, taken := freePort(t), freePort(t), freePort(t)
@@ -90,6 +126,7 @@ func goesOn(t *testing.T, u *user, d *docker) {
 	if out := u.run("logs", "--component", "agent"); !strings.Contains(out, "127.0.0.1:"+taken+"/tcp") || !strings.Contains(out, "port-conflict") {
 		t.Errorf("the agent says nothing of a port that is taken: %s", out)
 	}
+	exposed(t, u, wide)
 	for _, kill := range []func(){
 		func() {
 			if err := syscall.Kill(u.agentPID(), syscall.SIGKILL); err != nil {
