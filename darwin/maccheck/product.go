@@ -146,7 +146,7 @@ func bench(ctx context.Context, s *session) error {
 	}
 	s.must("starts", b.timeStarts(ctx))
 	s.must("idle", b.timeIdle(ctx))
-	table, err := s.says(ctx, nil, "go", "run", "./bench", "-only", `^(vsock\.throughput|vsock\.rtt)$`, "-rounds", strconv.Itoa(s.rounds), "-out", filepath.Join(s.dir, "bench.json"))
+	table, err := s.says(ctx, nil, "go", "run", "./bench", "-only", `^vsock\.(throughput|rtt)(\.fd)?$`, "-rounds", strconv.Itoa(s.rounds), "-out", filepath.Join(s.dir, "bench.json"))
 	s.must("vsock", err)
 	s.keepTable(table)
 	table, err = s.says(ctx, nil, "go", "run", "./bench", "-only", `^blk\.(rand4k|seq1m)\.qd32$`, "-rounds", strconv.Itoa(s.rounds), "-out", filepath.Join(s.dir, "bench-blk.json"))

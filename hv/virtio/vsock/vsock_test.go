@@ -584,6 +584,29 @@ func TestFileIsTheOtherEnd(t *testing.T) {
 	}
 }
 
+// A Mac's sockets hold 8 KiB: a reader would be woken for each piece of that.
+func TestSocketPairsHoldMuch(t *testing.T) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		defer syscall.Close(fd)
+		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, 8<<10); err != nil {
+			t.Fatal(err)
+		}
+		widen(fd)
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, fd := range fds {
+		if n, err := syscall.Write(fd, make([]byte, pairBuffer/2)); n != pairBuffer/2 || err != nil {
+			t.Errorf("end %d takes %d bytes without a reader, %v", i, n, err)
+		}
+	}
+}
+
 func TestFileEndsWithTheGuest(t *testing.T) {
 	dev := device(t)
 	g := startGuest(t, dev)
