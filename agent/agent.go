@@ -113,16 +113,25 @@ func (a *agent) claim(ctx context.Context) (*unixsock.Listener, error) {
 	return listener, err
 }
 
-// listen takes the control socket that launchd or systemd has opened, which a connection may wait on already, or
-// makes one.
+// listen makes the control socket, unless launchd or systemd has.
 func (a *agent) listen(path string) (*unixsock.Listener, error) {
-	files, err := launchd.Files(agentapi.ServiceSocket)
-	a.managed = !errors.Is(err, launchd.ErrNotManaged)
+	l, err := a.inherited(agentapi.ServiceSocket)
+	if l != nil || err != nil {
+		return l, err
+	}
+	return unixsock.Listen(path)
+}
+
+// inherited takes the socket that launchd or systemd has opened under a name, which a connection may wait on already; nil when
+// neither has started this process, or its definition is of an earlier release.
+func (a *agent) inherited(name string) (*unixsock.Listener, error) {
+	files, err := launchd.Files(name)
+	a.managed = a.managed || !errors.Is(err, launchd.ErrNotManaged)
 	if err != nil || len(files) == 0 {
 		if a.managed {
-			a.log.Warn().Err(err).Msg("the service manager gives no control socket: one is made")
+			a.log.Warn().Err(err).Str("socket", name).Msg("the service manager gives no such socket: one is made")
 		}
-		return unixsock.Listen(path)
+		return nil, nil
 	}
 	for _, f := range files[1:] {
 		f.Close()

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 
 	"github.com/arcboxlabs/arcbox-go/agent/docker"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -15,23 +16,29 @@ type front struct {
 }
 
 // openDocker begins to serve Docker's clients, if that is wanted; connections wait until machines can be had. What keeps it from
-// serving keeps nothing else from working.
+// serving keeps nothing else from working. On a socket of the service manager's somebody has to answer either way.
 func (a *agent) openDocker() (*front, error) {
 	c, _ := a.options.Config.Load() // what is wrong with it is told elsewhere
-	if !c.Docker.Enable {
+	machine := func(ctx context.Context) (docker.Machine, error) { return a.machine(ctx, agentapi.DefaultMachine) }
+	l, err := a.inherited(agentapi.ServiceDocker)
+	switch {
+	case err != nil:
+		return nil, err
+	case l == nil && !c.Docker.Enable:
 		return nil, nil
+	case !c.Docker.Enable:
+		machine = func(context.Context) (docker.Machine, error) { return nil, errDockerOff }
+	case l == nil:
+		path, err := c.Sockets.DockerPath(a.options.Home)
+		if err != nil {
+			return nil, err
+		}
+		if l, err = unixsock.Listen(path); err != nil {
+			return nil, err
+		}
 	}
-	path, err := c.Sockets.DockerPath(a.options.Home)
-	if err != nil {
-		return nil, err
-	}
-	l, err := unixsock.Listen(path)
-	if err != nil {
-		return nil, err
-	}
-	a.log.Info().Str("socket", path).Msg("Docker's clients can connect")
-	f := &front{done: make(chan struct{})}
-	f.relay = docker.New(func(ctx context.Context) (docker.Machine, error) { return a.machine(ctx, agentapi.DefaultMachine) }, a.log)
+	a.log.Info().Stringer("socket", l.Plain().Addr()).Bool("enabled", c.Docker.Enable).Msg("Docker's clients can connect")
+	f := &front{relay: docker.New(machine, a.log), done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
 		if err := f.relay.Serve(l.Plain()); err != nil {
@@ -40,6 +47,9 @@ func (a *agent) openDocker() (*front, error) {
 	}()
 	return f, nil
 }
+
+// errDockerOff is told to clients that the service manager lets connect.
+var errDockerOff = errors.New("Docker is turned off here: docker.enable is false; arcbox config set docker.enable true, and arcbox agent restart")
 
 // close ends every connection.
 func (f *front) close() {

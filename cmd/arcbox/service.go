@@ -30,6 +30,14 @@ func serviceAgent(h home.Home) (a launchd.Agent, err error) {
 	if err != nil {
 		return a, err
 	}
+	sockets := []launchd.Socket{{Name: agentapi.ServiceSocket, Path: socket}}
+	if c, _ := config.Standard(h).Load(); c.Docker.Enable {
+		path, err := c.Sockets.DockerPath(h)
+		if err != nil {
+			return a, err
+		}
+		sockets = append(sockets, launchd.Socket{Name: agentapi.ServiceDocker, Path: path})
+	}
 	env := map[string]string{}
 	for _, name := range []string{home.Env, "ARCBOX_ASSETS"} {
 		if val := os.Getenv(name); val != "" {
@@ -40,7 +48,7 @@ func serviceAgent(h home.Home) (a launchd.Agent, err error) {
 	}
 	return launchd.Agent{
 		Program: program, Args: []string{"--takeover"}, Env: env, // of one that a command has started meanwhile
-		Sockets:      []launchd.Socket{{Name: agentapi.ServiceSocket, Path: socket}},
+		Sockets:      sockets,
 		MachServices: []string{h.Service()},
 		Log:          filepath.Join(h.Log(), "arcboxd.stderr"), OpenFiles: 10240, Description: "ArcBox agent",
 	}, nil

@@ -41,8 +41,12 @@ const DockerSocket = "docker.sock"
 // MetricsSocket is the name of the socket for Prometheus in the run directory.
 const MetricsSocket = "metrics.sock"
 
-// ServiceSocket is what launchd and systemd call the control socket that they open.
-const ServiceSocket = "agent"
+// ServiceSocket and ServiceDocker are what launchd and systemd call the control socket, and that of Docker's clients, which
+// they open.
+const (
+	ServiceSocket = "agent"
+	ServiceDocker = "docker"
+)
 
 // The methods about the agent itself.
 var (
