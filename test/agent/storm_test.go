@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -61,8 +62,9 @@ var actions = []action{
 	{"stop by force", 1, false, always("stop", "--force")},
 }
 
-// TestManyClientsAtOnce has 16 clients do random things. Whatever one does, the others get an answer or an error in words; what
-// only looks always succeeds while there is an agent; and in the end everything is as if nobody had been there.
+// TestManyClientsAtOnce has 16 clients do random things, with commands and with calls on a connection that they keep. Whatever
+// one does, the others get an answer or an error in words; what only looks always succeeds while there is an agent; no event
+// is lost; and in the end everything is as if nobody had been there.
 func TestManyClientsAtOnce(t *testing.T) {
 	u := newUser(t)
 	u.run("start")
@@ -72,42 +74,56 @@ func TestManyClientsAtOnce(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	var left, begun, ended atomic.Int64 // actions to do; restarts of the agent
-	left.Store(int64(kit.Rounds(64, 1000)))
-	var clients sync.WaitGroup
+	var left, begun, ended atomic.Int64 // things to do; restarts of the agent
+	left.Store(int64(kit.Rounds(80, 1000)))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var clients, observer sync.WaitGroup
+	observer.Go(func() { followsAll(ctx, t, u) })
 	for client := range 16 {
 		r := rand.New(rand.NewPCG(seed, uint64(client)))
 		clients.Go(func() {
+			agent := keepsConnected(u)
+			defer agent.Close()
 			for left.Add(-1) >= 0 {
-				a := choose(r)
 				before := ended.Load()
+				quiet := func() bool { return begun.Load() == before } // no restart is under way, and none was
+				if r.IntN(3) == 0 {
+					c := calls[choose(r, calls, func(c call) int { return c.odds })]
+					complainOfCall(t, c, c.within(ctx, agent, r, client), quiet())
+					continue
+				}
+				a := actions[choose(r, actions, func(a action) int { return a.odds })]
 				if a.name == "agent restart" {
 					begun.Add(1)
 				}
 				res := u.try(a.args(r, client, dir)...)
-				quiet := begun.Load() == before // none is under way, and none was
+				calm := quiet()
 				if a.name == "agent restart" {
 					ended.Add(1)
 				}
-				complain(t, a, res, quiet)
+				complain(t, a, res, calm)
 			}
 		})
 	}
 	clients.Wait()
+	cancel()
+	observer.Wait()
 	if !t.Failed() {
 		asIfNobodyHadBeenThere(t, u)
 	}
 }
 
-func choose(r *rand.Rand) action {
+// choose picks one of all, by their odds.
+func choose[T any](r *rand.Rand, all []T, odds func(T) int) int {
 	sum := 0
-	for _, a := range actions {
-		sum += a.odds
+	for _, one := range all {
+		sum += odds(one)
 	}
 	n := r.IntN(sum)
-	for _, a := range actions {
-		if n -= a.odds; n < 0 {
-			return a
+	for i, one := range all {
+		if n -= odds(one); n < 0 {
+			return i
 		}
 	}
 	panic("unreachable")

@@ -126,7 +126,8 @@ func TestInATerminal(t *testing.T) {
 		w.key("C-l")
 		w.types("arcbox logs -f")
 		w.sees(`arcbox-guest: ready at`)
-		w.types("") // what is typed here goes nowhere
+		u.run("exec", "--", "sh", "-c", "echo something new >/dev/console")
+		w.sees(`^something new$`)
 		w.key("C-c")
 		w.runs("true", 0)
 	})
@@ -134,11 +135,12 @@ func TestInATerminal(t *testing.T) {
 	t.Run("doctor", func(t *testing.T) {
 		w.of(t).shows(w.runs("arcbox doctor", 0), `^(ok|warning) +programs`, `^ok +home`, `^ok +agent`, `^ok +machines +1, none has failed`, `^ok +clock`)
 	})
+	t.Run("a guest's wrong clock", func(t *testing.T) { w.of(t).wrongClock(u) })
 	t.Run("settings with a mistake", func(t *testing.T) { w.of(t).mistakes(u) })
 	t.Run("events of a stop", func(t *testing.T) {
 		other := openTerminal(t, u)
-		other.types("arcbox events")
-		time.Sleep(300 * time.Millisecond) // it tells what comes, not what was
+		other.types("arcbox events --after 1")
+		other.sees(`default +ready`) // it follows
 		w.of(t).shows(w.runs("arcbox stop", 0), `^default is stopped$`)
 		other.sees(`default +stopping$`)
 		other.sees(`default +stopped$`)
@@ -208,6 +210,21 @@ func (w *terminal) completes() {
 		w.types("exit")
 	}
 	w.runs("true", 0)
+}
+
+// wrongClock turns the guest's clock back: the doctor sees it and mends it.
+func (w *terminal) wrongClock(u *user) {
+	for try := range 5 { // the agent sets the clock once a minute, which may be in between
+		u.run("exec", "--", "sh", "-c", "date -s @$(($(date +%s)-1000))")
+		s := w.runs("arcbox doctor --fix", 0)
+		if strings.Contains(s, "\nmended  clock ") {
+			break
+		}
+		if try == 4 {
+			w.t.Fatalf("the doctor does not see that the guest's clock is wrong:\n%s", s)
+		}
+	}
+	w.shows(w.runs("arcbox doctor", 0), `^ok +clock`)
 }
 
 // mistakes breaks the settings, and mends them.
