@@ -35,10 +35,13 @@ func (a *agent) followSetup(ctx context.Context, _ *agentapi.SetupReq, to *ipc.S
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-a.silent:
-			return nil
+			return errEnding
 		}
 	}
 }
+
+// errEnding is how a feed ends that the next agent can go on with.
+var errEnding = ipc.Errorf(agentapi.Ending, "cannot tell more: the agent is ending")
 
 func (a *agent) events(ctx context.Context, req *agentapi.EventsReq, to *ipc.Sink[agentapi.Event]) error {
 	last := req.After
@@ -48,7 +51,7 @@ func (a *agent) events(ctx context.Context, req *agentapi.EventsReq, to *ipc.Sin
 	for {
 		events, err := a.bus.Next(ctx, last)
 		if errors.Is(err, event.ErrClosed) {
-			return nil
+			return errEnding
 		}
 		if err != nil {
 			return err

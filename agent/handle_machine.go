@@ -247,7 +247,7 @@ func (a *agent) stats(ctx context.Context, req *agentapi.StatsReq, to *ipc.Sink[
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-a.silent:
-			return nil
+			return errEnding
 		}
 	}
 }

@@ -31,6 +31,7 @@ const (
 	WrongState Code = "wrong-state" // not now
 	Denied     Code = "denied"      // the peer may not; the kernel says who it is
 
+	Ending       Code = "ending"        // the peer is about to end; a new connection reaches the next one
 	OtherVersion Code = "other-version" // the peer speaks another version of the protocol
 )
 
@@ -49,10 +50,12 @@ func (e *Error) Error() string {
 	return e.Message + "; " + e.Hint
 }
 
-// Is lets a caller ask for the context's errors whichever end noticed first.
+// Is lets a caller ask for the context's errors whichever end noticed first, and counts a peer that is
+// about to end as one that has interrupted the connection.
 func (e *Error) Is(target error) bool {
 	return e.Code == Cancelled && target == context.Canceled ||
-		e.Code == Timeout && target == context.DeadlineExceeded
+		e.Code == Timeout && target == context.DeadlineExceeded ||
+		e.Code == Ending && target == ErrInterrupted
 }
 
 // Errorf makes an Error without a hint.

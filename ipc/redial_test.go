@@ -103,6 +103,38 @@ func TestFollowGoesOnAfterAnInterruption(t *testing.T) {
 	})
 }
 
+func TestFollowGoesOnAfterAPeerThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mux := NewMux()
+		HandleFeed(mux, numbers, func(_ context.Context, req *afterReq, to *Sink[number]) error {
+			if err := to.Send(&number{req.After + 1}); err != nil {
+				return err
+			}
+			return Errorf(Ending, "cannot tell more: the peer is ending")
+		})
+		var p place
+		r := NewRedialer(p.dial)
+		defer r.Close()
+		defer p.open(mux)()
+		last, interruptions := 0, 0
+		for item, err := range Follow(t.Context(), r, numbers, func() *afterReq { return &afterReq{last} }) {
+			switch {
+			case errors.Is(err, ErrInterrupted):
+				interruptions++
+				continue
+			case err != nil:
+				t.Fatal(err)
+			}
+			if last = item.N; last == 3 {
+				break
+			}
+		}
+		if last != 3 || interruptions != 2 {
+			t.Errorf("%d was the last, after %d interruptions; want 3, after 2", last, interruptions)
+		}
+	})
+}
+
 func TestCallAgainWaitsForSomebody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p place

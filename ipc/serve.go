@@ -106,7 +106,7 @@ func (c *Conn) examine(m *message) (route, *Error, error) {
 	}
 	switch {
 	case c.draining != nil:
-		return r, Errorf(Busy, "cannot call %s: the peer is ending", m.Method), nil
+		return r, Errorf(Ending, "cannot call %s: the peer is ending", m.Method), nil
 	case len(c.serving) >= maxCalls || c.busy >= 2*maxCalls:
 		return r, Errorf(Busy, "cannot call %s: %d calls are under way", m.Method, maxCalls), nil
 	case c.held+len(m.Body) > maxHeld:

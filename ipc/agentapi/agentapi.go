@@ -15,7 +15,8 @@
 // # Following
 //
 // What goes on is a feed (ipc.Feed): items come until the caller wants no more. Slow
-// readers lose nothing silently: an item says that some were dropped, and the caller asks anew.
+// readers lose nothing silently: an item says that some were dropped, and the caller asks anew. An agent that
+// ends gracefully ends its feeds with the code ending, which is an interruption: ipc.Follow goes on with the next agent.
 //
 // # The guest itself
 //
@@ -120,7 +121,7 @@ const (
 	NotFound ipc.Code = "not-found"
 	Exists   ipc.Code = "exists"
 	Failed   ipc.Code = "failed"
-	Ending   ipc.Code = "ending" // this agent is about to end; ask the next one
+	Ending            = ipc.Ending // this agent is about to end; ask the next one
 )
 
 // VersionReq asks for nothing in particular.

@@ -547,9 +547,12 @@ func shutdownDrains(t *testing.T, tr Transport) {
 	}()
 	var e *ipc.Error
 	for { // until the shutdown has begun
-		if _, err := ipc.Call(t.Context(), c, echo, &textBody{}); errors.As(err, &e) && e.Code == ipc.Busy {
+		if _, err := ipc.Call(t.Context(), c, echo, &textBody{}); errors.As(err, &e) && e.Code == ipc.Ending {
 			break
 		}
+	}
+	if !errors.Is(e, ipc.ErrInterrupted) {
+		t.Errorf("%v does not say that another connection may work", e)
 	}
 	s.let <- struct{}{}
 	if err := <-answered; err != nil {

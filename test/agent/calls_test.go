@@ -105,8 +105,8 @@ func complainOfCall(t *testing.T, c call, err error, quiet bool) {
 	}
 }
 
-// followsAll follows the events until ctx ends. None may be missing without a word.
-func followsAll(ctx context.Context, t *testing.T, u *user) {
+// followsAll follows the events until ctx ends, and counts the starts among them. None may be missing without a word.
+func followsAll(ctx context.Context, t *testing.T, u *user) (starts int) {
 	agent := keepsConnected(u)
 	defer agent.Close()
 	last := uint64(0) // 0: whatever comes next is the first of this agent's that is asked for
@@ -114,7 +114,7 @@ func followsAll(ctx context.Context, t *testing.T, u *user) {
 	for ev, err := range ipc.Follow(ctx, agent, agentapi.Events, from) {
 		switch {
 		case ctx.Err() != nil:
-			return
+			return starts
 		case errors.Is(err, ipc.ErrInterrupted):
 			last = 0
 		case err != nil:
@@ -126,6 +126,10 @@ func followsAll(ctx context.Context, t *testing.T, u *user) {
 			last = ev.Seq
 		default:
 			last = ev.Seq
+			if ev.Kind == agentapi.MachineStarted {
+				starts++
+			}
 		}
 	}
+	return starts
 }

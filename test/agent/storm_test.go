@@ -74,23 +74,29 @@ func TestManyClientsAtOnce(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	var left, begun, ended atomic.Int64 // things to do; restarts of the agent
+	var left, done, well, begun, ended atomic.Int64 // things to do, done and done with success; restarts of the agent
 	left.Store(int64(kit.Rounds(80, 1000)))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var clients, observer sync.WaitGroup
-	observer.Go(func() { followsAll(ctx, t, u) })
+	starts := 0
+	observer.Go(func() { starts = followsAll(ctx, t, u) })
 	for client := range 16 {
 		r := rand.New(rand.NewPCG(seed, uint64(client)))
 		clients.Go(func() {
 			agent := keepsConnected(u)
 			defer agent.Close()
 			for left.Add(-1) >= 0 {
+				done.Add(1)
 				before := ended.Load()
 				quiet := func() bool { return begun.Load() == before } // no restart is under way, and none was
 				if r.IntN(3) == 0 {
 					c := calls[choose(r, calls, func(c call) int { return c.odds })]
-					complainOfCall(t, c, c.within(ctx, agent, r, client), quiet())
+					err := c.within(ctx, agent, r, client)
+					if err == nil {
+						well.Add(1)
+					}
+					complainOfCall(t, c, err, quiet())
 					continue
 				}
 				a := actions[choose(r, actions, func(a action) int { return a.odds })]
@@ -102,6 +108,9 @@ func TestManyClientsAtOnce(t *testing.T) {
 				if a.name == "agent restart" {
 					ended.Add(1)
 				}
+				if res.status == 0 {
+					well.Add(1)
+				}
 				complain(t, a, res, calm)
 			}
 		})
@@ -109,6 +118,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 	clients.Wait()
 	cancel()
 	observer.Wait()
+	t.Logf("%d things were done, %d with success; the agent was replaced %d times, and machines were seen to start %d times", done.Load(), well.Load(), begun.Load(), starts)
 	if !t.Failed() {
 		asIfNobodyHadBeenThere(t, u)
 	}

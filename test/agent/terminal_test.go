@@ -137,10 +137,13 @@ func TestInATerminal(t *testing.T) {
 	})
 	t.Run("a guest's wrong clock", func(t *testing.T) { w.of(t).wrongClock(u) })
 	t.Run("settings with a mistake", func(t *testing.T) { w.of(t).mistakes(u) })
-	t.Run("events of a stop", func(t *testing.T) {
+	t.Run("events of a restart and a stop", func(t *testing.T) {
 		other := openTerminal(t, u)
 		other.types("arcbox events --after 1")
 		other.sees(`default +ready`) // it follows
+		w.of(t).runs("arcbox agent restart", 0)
+		other.sees(`^arcbox: the agent has ended; waiting for the next one$`)
+		other.sees(`waiting for the next one\n(.*\n)*.*agent +ready$`)
 		w.of(t).shows(w.runs("arcbox stop", 0), `^default is stopped$`)
 		other.sees(`default +stopping$`)
 		other.sees(`default +stopped$`)
