@@ -24,6 +24,11 @@ type Machine interface {
 	Docker(ctx context.Context, quiet bool) (*net.UnixConn, error)
 	// Use keeps the machine awake until release is called.
 	Use() (release func())
+	// Said is what dockerd has said of itself: in this run, or with stopped, when nothing of the machine runs, in an earlier one. It
+	// is nil for nothing.
+	Said() (said *Said, stopped bool)
+	// Remember keeps what dockerd has said in this run.
+	Remember(*Said)
 }
 
 // A Relay passes connections on. It ends with Close.
@@ -71,38 +76,72 @@ func (r *Relay) Close() {
 // chunk is how much is read of a client at once.
 const chunk = 64 << 10
 
-// serve passes one connection on. Its first byte is what brings the machine up.
+// serve passes one connection on. Its first byte is what brings the machine up, unless it can be answered without.
 func (r *Relay) serve(client *net.UnixConn) {
 	defer client.Close()
 	defer context.AfterFunc(r.ctx, func() { client.Close() })()
-	first := make([]byte, chunk)
-	n, err := client.Read(first)
-	if err != nil {
-		return
-	}
-	m, err := r.machine(r.ctx)
-	var server *net.UnixConn
-	a := &activity{}
-	if err == nil {
-		a.use = m.Use
-		defer a.end()
-		a.saw(first[:n])
-		server, err = m.Docker(r.ctx, a.quiet())
-	}
-	if err != nil {
-		if r.ctx.Err() == nil {
-			r.log.Warn().Err(err).Msg("a Docker client cannot be served")
+	buf := make([]byte, chunk)
+	var m Machine
+	var first []byte
+	for reply, last := []byte(nil), false; ; {
+		n, err := client.Read(buf)
+		if err != nil || last {
+			return
 		}
-		refuse(client, err)
+		first = buf[:n]
+		if m, err = r.machine(r.ctx); err != nil {
+			r.refuse(client, err)
+			return
+		}
+		said, stopped := m.Said()
+		if !stopped || said == nil {
+			break
+		}
+		if reply, last = said.answer(first); reply == nil {
+			break
+		}
+		if _, err := client.Write(reply); err != nil {
+			return
+		}
+	}
+	r.pass(m, client, first)
+}
+
+// pass joins a client that has sent first to m's dockerd.
+func (r *Relay) pass(m Machine, client *net.UnixConn, first []byte) {
+	a := &activity{use: m.Use}
+	defer a.end()
+	a.saw(first)
+	server, err := m.Docker(r.ctx, a.quiet())
+	if err != nil {
+		r.refuse(client, err)
 		return
 	}
 	defer server.Close()
 	defer context.AfterFunc(r.ctx, func() { server.Close() })()
-	if _, err := server.Write(first[:n]); err != nil {
-		refuse(client, errors.New("dockerd has gone away; see arcbox logs --component dockerd"))
+	if _, err := server.Write(first); err != nil {
+		r.refuse(client, errors.New("dockerd has gone away; see arcbox logs --component dockerd"))
 		return
 	}
+	if said, _ := m.Said(); said == nil {
+		r.busy.Go(func() { r.learn(m) })
+	}
 	splice.Both(watched{client, a}, server)
+}
+
+// learn asks dockerd what can be told of it later. It matters to nobody now, so what goes wrong is only noted.
+func (r *Relay) learn(m Machine) {
+	c, err := m.Docker(r.ctx, true)
+	if err == nil {
+		var said *Said
+		if said, err = Ask(r.ctx, c); err == nil {
+			m.Remember(said)
+			return
+		}
+	}
+	if r.ctx.Err() == nil {
+		r.log.Debug().Err(err).Msg("dockerd does not say what it is")
+	}
 }
 
 // watched is a client, and tells what is read of it.
@@ -118,7 +157,10 @@ func (w watched) Read(p []byte) (int, error) {
 }
 
 // refuse answers a client's request as dockerd would, so that the client shows why.
-func refuse(client net.Conn, why error) {
+func (r *Relay) refuse(client net.Conn, why error) {
+	if r.ctx.Err() == nil {
+		r.log.Warn().Err(why).Msg("a Docker client cannot be served")
+	}
 	body, err := json.Marshal(map[string]string{"message": "arcbox: " + why.Error()})
 	if err != nil {
 		return

@@ -32,7 +32,13 @@ type host struct {
 	up      chan struct{} // nil, or closed when the machine is up
 	uses    atomic.Int32
 	quiet   atomic.Int32 // how often Docker was called so
+	stopped atomic.Bool
+	said    atomic.Pointer[Said]
 }
+
+func (h *host) Said() (*Said, bool) { return h.said.Load(), h.stopped.Load() }
+
+func (h *host) Remember(s *Said) { h.said.Store(s) }
 
 func (h *host) Docker(ctx context.Context, quiet bool) (*net.UnixConn, error) {
 	if quiet {

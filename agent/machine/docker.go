@@ -2,10 +2,16 @@ package machine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 
+	"github.com/arcboxlabs/arcbox-go/agent/docker"
+	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
@@ -33,6 +39,56 @@ func (m *Machine) Docker(ctx context.Context, quiet bool) (*net.UnixConn, error)
 		return nil, fmt.Errorf("cannot reach dockerd in %s: %w", m.name, err)
 	}
 	return c, nil
+}
+
+// A remembered is what the dockerd of a boot asset has said of itself, as it is kept beside the machine's sockets.
+type remembered struct {
+	Asset string       `json:"asset"`
+	Said  *docker.Said `json:"said"`
+}
+
+// saidPath is where it is kept.
+func (m *Machine) saidPath() string {
+	return filepath.Join(m.mgr.opts.Home.Run(), "docker-"+m.name+".json")
+}
+
+// Said implements docker.Machine. What was said by the dockerd of another boot asset than the next start's is not told.
+func (m *Machine) Said() (said *docker.Said, stopped bool) {
+	if s := m.current(); s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.said, false
+	}
+	if state := m.life.Status().State; state != lifecycle.Stopped && state != lifecycle.Created {
+		return nil, false
+	}
+	data, err := os.ReadFile(m.saidPath())
+	var r remembered
+	if err != nil || json.Unmarshal(data, &r) != nil {
+		return nil, true
+	}
+	if next, err := m.mgr.asset(m.settings()); err != nil || next.ID != r.Asset {
+		return nil, true
+	}
+	return r.Said, true
+}
+
+// Remember implements docker.Machine.
+func (m *Machine) Remember(said *docker.Said) {
+	s := m.current()
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	s.said = said
+	s.mu.Unlock()
+	data, err := json.Marshal(remembered{s.made.Asset, said})
+	if err == nil {
+		err = home.Replace(m.saidPath(), data, 0o600)
+	}
+	if err != nil {
+		m.log.Warn().Err(err).Msg("cannot remember what dockerd says of itself")
+	}
 }
 
 // hasDocker says whether dockerd was ready when somebody last looked.

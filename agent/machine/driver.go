@@ -142,6 +142,7 @@ func (m *Machine) make() error {
 
 // delete removes the record, and the disk if that is wanted.
 func (m *Machine) delete() error {
+	os.Remove(m.saidPath()) // there may be none
 	err := m.mgr.records.remove(m.name)
 	if err != nil || m.keepDisk.Load() {
 		return err

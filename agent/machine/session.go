@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/agent/docker"
 	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -45,6 +46,7 @@ type session struct {
 	mu       sync.Mutex          // guards what follows
 	link     *link               // to the guest's agent; nil while there is none
 	dockerOf *link               // whose guest has dockerd ready
+	said     *docker.Said        // by its dockerd; nil before somebody has asked
 	ports    *guestapi.PortsNote // what the guest publishes; nil before it has said so
 	network  *Process            // that plays the network; nil while there is none
 	relinked chan struct{}       // closed when there is another link

@@ -61,6 +61,14 @@ func TestAUsersDay(t *testing.T) {
 	if alive(m.VMPID) {
 		t.Error("the VM's process outlives stop")
 	}
+	t.Run("containers' version, stopped", func(t *testing.T) {
+		if out := newDocker(t, u).run("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"); out != "linux/arm64" {
+			t.Errorf("the server is %q", out)
+		}
+		if m := u.inspect(); m.State != "stopped" {
+			t.Errorf("who asks for the version starts a machine: it is %s", m.State)
+		}
+	})
 	if r := u.try("status", "--quiet"); r.status != 3 {
 		t.Errorf("after stop, status --quiet exits with %d", r.status)
 	}
