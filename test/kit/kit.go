@@ -122,6 +122,7 @@ func Standin(t *testing.T, name string) string {
 	t.Helper()
 	path := filepath.Join(dir, name+"-standin")
 	cmd := exec.Command("go", "build", "-tags", "macshim", "-o", path, "github.com/arcboxlabs/arcbox-go/cmd/"+name)
+	cmd.Env = append(os.Environ(), "CC=clang") // which knows blocks
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("cannot build %s for the stand-ins: %v\n%s", name, err, out)
 	}
