@@ -427,6 +427,21 @@ func TestALogIsReadAndFollowed(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("the call ended with %v", err)
 	}
+	req = &agentapi.LogsReq{Component: "agent", Follow: true, Tail: -1}
+	data, ref = req.Open()
+	req.Data = ref
+	go func() {
+		_, err := ipc.Call(ctx, r.conn, agentapi.Logs, req)
+		ended <- err
+	}()
+	if _, err := io.ReadFull(data, got); err != nil {
+		t.Error(err)
+	}
+	go io.Copy(io.Discard, data)
+	call(r, agentapi.Shutdown, &agentapi.ShutdownReq{})
+	if err := <-ended; !errors.Is(err, ipc.ErrInterrupted) {
+		t.Errorf("when the agent ends who follows its log is told %v, want that the next agent can be asked", err)
+	}
 	cancel()
 	<-wrote
 }

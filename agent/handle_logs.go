@@ -67,10 +67,8 @@ func (a *agent) copyLog(ctx context.Context, req *agentapi.LogsReq, path string)
 		return nil, err
 	}
 	defer r.Close()
-	if _, err = io.Copy(f, r); f.ctx.Err() != nil { // the caller has gone, or the agent ends
-		err = nil
-	}
-	return &agentapi.LogsResp{}, err
+	_, err = io.Copy(f, r)
+	return &agentapi.LogsResp{}, f.over(err)
 }
 
 // relayLog passes on what the guest has of a service's output.
@@ -94,8 +92,5 @@ func (a *agent) relayLog(ctx context.Context, conn *ipc.Conn, req *agentapi.Logs
 		from.Close()
 	}
 	<-copied
-	if f.ctx.Err() != nil {
-		err = nil
-	}
-	return &agentapi.LogsResp{}, err
+	return &agentapi.LogsResp{}, f.over(err)
 }

@@ -23,7 +23,7 @@ func newLogs() *cobra.Command {
 		Short: "Show what a machine or the agent has logged",
 		Long: `Logs shows the console of a machine, or with --component another log: console, guest
 (the guest's agent), vm (the process that holds it), net (the one that plays its network), agent (arcboxd itself),
-or a service in the guest by its name. With -f it goes on until Ctrl-C. It never starts a machine.`,
+or a service in the guest by its name. With -f it goes on until Ctrl-C, also when the agent is replaced. It never starts a machine.`,
 		Example: `  arcbox logs -n 50
   arcbox logs -f --component guest
   arcbox logs --component agent`,
@@ -41,7 +41,11 @@ or a service in the guest by its name. With -f it goes on until Ctrl-C. It never
 				req.Tail = 0
 			}
 			return onAgent(cmd, func(ctx context.Context, conn *ipc.Conn) error {
-				return showLog(ctx, cmd.OutOrStdout(), conn, req)
+				err := showLog(ctx, cmd.OutOrStdout(), conn, req)
+				if follow && errors.Is(err, ipc.ErrInterrupted) {
+					return goOnWithLog(ctx, cmd, req)
+				}
+				return err
 			})
 		},
 	}
@@ -58,6 +62,41 @@ or a service in the guest by its name. With -f it goes on until Ctrl-C. It never
 	}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
+
+// goOnWithLog follows a log from agent to agent, until Ctrl-C. What is logged while there is none is not shown.
+func goOnWithLog(ctx context.Context, cmd *cobra.Command, last *agentapi.LogsReq) error {
+	agents := ipc.NewRedialer(dialNextAgent)
+	defer agents.Close()
+	for {
+		fmt.Fprintln(cmd.ErrOrStderr(), waiting)
+		_, err := ipc.CallAgain(ctx, agents, ipc.Ping, &struct{}{})
+		var conn *ipc.Conn
+		if err == nil {
+			conn, err = agents.Conn(ctx)
+		}
+		if err == nil {
+			err = showLog(ctx, cmd.OutOrStdout(), conn, &agentapi.LogsReq{Name: last.Name, Component: last.Component, Follow: true, Tail: -1})
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil // Ctrl-C is how it ends
+		case !errors.Is(err, ipc.ErrInterrupted):
+			return err
+		}
+	}
+}
+
+// dialNextAgent is dialAgent for who waits until there is one.
+func dialNextAgent(ctx context.Context) (*ipc.Conn, error) {
+	conn, err := dialAgent(ctx)
+	if errors.Is(err, errNoAgent) {
+		err = fmt.Errorf("%w: %w", ipc.ErrInterrupted, err)
+	}
+	return conn, err
+}
+
+// waiting tells who follows something why nothing comes.
+const waiting = "arcbox: the agent has ended; waiting for the next one"
 
 // showLog copies a log until it ends or Ctrl-C.
 func showLog(ctx context.Context, out io.Writer, conn *ipc.Conn, req *agentapi.LogsReq) error {
@@ -110,7 +149,7 @@ are kept after that number.`,
 // showEvents follows events from agent to agent. The numbers of each begin anew.
 func showEvents(cmd *cobra.Command, name string, after uint64, asJSON bool) error {
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	agents := ipc.NewRedialer(dialAgent)
+	agents := ipc.NewRedialer(dialNextAgent)
 	defer agents.Close()
 	ask := func() *agentapi.EventsReq { return &agentapi.EventsReq{After: after} }
 	for e, err := range ipc.Follow(ctx, agents, agentapi.Events, ask) {
@@ -118,7 +157,7 @@ func showEvents(cmd *cobra.Command, name string, after uint64, asJSON bool) erro
 		case ctx.Err() != nil:
 			return nil // Ctrl-C is how it ends
 		case err != nil && (errors.Is(err, ipc.ErrInterrupted)):
-			fmt.Fprintln(cmd.ErrOrStderr(), "arcbox: the agent has ended; waiting for the next one")
+			fmt.Fprintln(cmd.ErrOrStderr(), waiting)
 			after = 1 // nothing of the next one is old news
 			continue
 		case err != nil:

@@ -128,6 +128,12 @@ func TestInATerminal(t *testing.T) {
 		w.sees(`arcbox-guest: ready at`)
 		u.run("exec", "--", "sh", "-c", "echo something new >/dev/console")
 		w.sees(`^something new$`)
+		u.run("agent", "restart")
+		w.sees(`^arcbox: the agent has ended; waiting for the next one$`)
+		eventually(t, "the log of the next agent", func() bool {
+			u.run("exec", "--", "sh", "-c", "echo and again >/dev/console")
+			return strings.Contains(w.screen(), "\nand again\n")
+		})
 		w.key("C-c")
 		w.runs("true", 0)
 	})
@@ -140,7 +146,7 @@ func TestInATerminal(t *testing.T) {
 	t.Run("events of a restart and a stop", func(t *testing.T) {
 		other := openTerminal(t, u)
 		other.types("arcbox events --after 1")
-		other.sees(`default +ready`) // it follows
+		other.sees(`agent +ready$`) // it follows
 		w.of(t).runs("arcbox agent restart", 0)
 		other.sees(`^arcbox: the agent has ended; waiting for the next one$`)
 		other.sees(`waiting for the next one\n(.*\n)*.*agent +ready$`)
