@@ -294,5 +294,6 @@ func (a *agent) routes() *ipc.Mux {
 	ipc.Handle(mux, agentapi.Reload, a.reload)
 	ipc.Handle(mux, agentapi.Shutdown, a.shutdown)
 	a.machineRoutes(mux)
+	a.assetRoutes(mux)
 	return mux
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -38,6 +39,8 @@ type Relay struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	busy    sync.WaitGroup // Serve, and every connection
+	// learning: somebody asks dockerd what it is, which is done when a client does, and by one at a time.
+	learning atomic.Bool
 }
 
 // New makes a relay to the machine that is given by machine, which may wait for it.
@@ -123,8 +126,11 @@ func (r *Relay) pass(m Machine, client *net.UnixConn, first []byte) {
 		r.refuse(client, errors.New("dockerd has gone away; see arcbox logs --component dockerd"))
 		return
 	}
-	if said, _ := m.Said(); said == nil {
-		r.busy.Go(func() { r.learn(m) })
+	if said, _ := m.Said(); said == nil && asksWhatItIs(first) && r.learning.CompareAndSwap(false, true) {
+		r.busy.Go(func() {
+			defer r.learning.Store(false)
+			r.learn(m)
+		})
 	}
 	splice.Both(watched{client, a}, server)
 }

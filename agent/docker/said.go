@@ -82,6 +82,12 @@ func get(c net.Conn, from *bufio.Reader, path string) (http.Header, []byte, erro
 // remembered are the requests that what dockerd has said answers.
 var remembered = regexp.MustCompile(`^(?:/v[0-9.]{1,8})?/(_ping|version)$`)
 
+// asksWhatItIs says whether what a client has sent begins with a request that could be answered so another time.
+func asksWhatItIs(sent []byte) bool {
+	m := requestLine.FindSubmatch(sent[:min(len(sent), 4096)])
+	return m != nil && remembered.Match(m[2])
+}
+
 // answer is the whole reply to what a client has sent, if that is one whole request that said answers; nil otherwise. That the
 // machine is stopped stands in a header.
 func (s *Said) answer(sent []byte) (reply []byte, last bool) {

@@ -67,6 +67,21 @@ var (
 	Shutdown = ipc.Method[ShutdownReq, ShutdownResp]{Name: "agent.shutdown", Need: ipc.Admin}
 )
 
+// The methods about boot assets. Each may answer not-found, RemoveAsset wrong-state.
+var (
+	// Assets lists those that can be booted.
+	Assets = ipc.Method[AssetsReq, AssetsResp]{Name: "assets.list", Need: ipc.Observe}
+	// FetchAsset makes the newest, which is the default then; FollowSetup tells how far that is. It takes minutes where nothing of
+	// it is there yet.
+	FetchAsset = ipc.Method[FetchAssetReq, AssetResp]{Name: "assets.fetch"}
+	// VerifyAsset reads every file of one, and answers with what is wrong in Asset.Damage.
+	VerifyAsset = ipc.Method[AssetReq, AssetResp]{Name: "assets.verify"}
+	// UseAsset makes one the default, once every file of it has been read; an empty ID lets the best one win again.
+	UseAsset = ipc.Method[AssetReq, AssetResp]{Name: "assets.use"}
+	// RemoveAsset deletes one that no machine runs from and that is not selected.
+	RemoveAsset = ipc.Method[AssetReq, RemoveAssetResp]{Name: "assets.remove"}
+)
+
 // The methods about machines. Each may answer not-found, Remove, Start and those that need the guest
 // also wrong-state, failed (it could not be brought up; the message has the cause) and timeout.
 var (
@@ -243,6 +258,42 @@ type DiagnosticsResp struct {
 type ShutdownReq struct {
 	StopMachines bool `json:"stop_machines,omitempty"`
 }
+
+// An Asset is one set of files that a machine boots from.
+type Asset struct {
+	ID            string    `json:"id"`
+	Flavour       string    `json:"flavour,omitempty"`        // "debian" or "arcbox"
+	KernelVersion string    `json:"kernel_version,omitempty"` // as uname -r shows it
+	Default       bool      `json:"default"`                  // machines boot it if nobody says otherwise
+	Installed     time.Time `json:"installed,omitzero"`
+	Dir           string    `json:"dir"`              // absolute
+	Size          int64     `json:"size"`             // bytes of all its files
+	Damage        string    `json:"damage,omitempty"` // why it cannot be booted
+}
+
+// AssetsReq and FetchAssetReq are empty.
+type (
+	AssetsReq     struct{}
+	FetchAssetReq struct{}
+)
+
+// AssetsResp has the assets in the order of their installation, each store's own.
+type AssetsResp struct {
+	Assets []Asset `json:"assets"`
+}
+
+// AssetReq names an asset: its ID, the beginning of one, or a flavour for its newest.
+type AssetReq struct {
+	ID string `json:"id,omitempty"`
+}
+
+// AssetResp is one asset as it is now.
+type AssetResp struct {
+	Asset Asset `json:"asset"`
+}
+
+// RemoveAssetResp is empty.
+type RemoveAssetResp struct{}
 
 // ReloadReq is empty.
 type ReloadReq struct{}
