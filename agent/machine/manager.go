@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
+	"github.com/arcboxlabs/arcbox-go/agent/storage"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )
 
@@ -69,10 +70,14 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 
 // settings are what is configured now for the machine called name.
 func (g *Manager) settings(name string) Settings {
-	if g.opts.Settings == nil {
-		return Settings{}.withDefaults()
+	var s Settings
+	if g.opts.Settings != nil {
+		s = g.opts.Settings(name)
 	}
-	return g.opts.Settings(name).withDefaults()
+	if s.Room == 0 {
+		s.Room = storage.Capacity(g.opts.Home.Data())
+	}
+	return s.withDefaults()
 }
 
 // settings are what is configured now for the machine.

@@ -54,6 +54,7 @@ type Settings struct {
 
 	HealthEvery time.Duration // between the guest's beats; 5 s
 	Limits      lifecycle.Limits
+	Room        int64         // bytes that the host's disk holds all in all, which no image can exceed; 0 for what it says of itself
 	Flush       vmapi.Flush   // what a guest's flush means; "" for host
 	DiskReserve int64         // of storage.Spec
 	PublishAll  bool          // ports that the guest publishes are the host's on all its addresses, and not only on its loopback

@@ -26,6 +26,9 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 	d.Asset, d.Initrd = asset.ID, asset.Path(boot.InitrdName)
 	d.Kernel = either(a.Kernel, either(s.Kernel, asset.Path(boot.KernelName)))
 	more := []string{s.Cmdline, guestapi.AgentParam, netParam}
+	if s.Room > 0 {
+		more = append(more, guestapi.RoomParam+strconv.FormatInt(s.Room, 10))
+	}
 	if r.Role == RoleRosetta {
 		more = append(more, guestapi.EmulateParam)
 	}

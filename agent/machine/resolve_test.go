@@ -17,18 +17,18 @@ func anAsset(id string) *boot.Asset {
 }
 
 func TestWhatAMachineIsMadeOf(t *testing.T) {
-	conf := Settings{CPUs: 2, Memory: 1 << 30, Disk: 5, Backend: "soft", Cmdline: "all"}
+	conf := Settings{CPUs: 2, Memory: 1 << 30, Disk: 5, Backend: "soft", Cmdline: "all", Room: 1 << 40}
 	tests := []struct {
 		name                   string
 		spec                   agentapi.Spec
 		cpus                   int
 		kernel, cmdline, disks string
 	}{
-		{"as configured", agentapi.Spec{Name: "default"}, 2, "/assets/1/Image", "console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 earlycon", "/assets/1/root.erofs,ro /data/docker.img"},
+		{"as configured", agentapi.Spec{Name: "default"}, 2, "/assets/1/Image", "console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 earlycon", "/assets/1/root.erofs,ro /data/docker.img"},
 		{"as asked", agentapi.Spec{Name: "a", CPUs: 4, Kernel: "/k", Cmdline: "mine", Disks: []string{"/x,ro"}}, 4, "/k",
-			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 mine earlycon", "/assets/1/root.erofs,ro /data/a.img /x,ro"},
+			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 mine earlycon", "/assets/1/root.erofs,ro /data/a.img /x,ro"},
 		{"another role", agentapi.Spec{Name: "rosetta", Role: RoleRosetta}, 2, "/assets/1/Image",
-			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/docker-rosetta.img /assets/1/x86-64.erofs,ro"},
+			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/docker-rosetta.img /assets/1/x86-64.erofs,ro"},
 	}
 	for _, tt := range tests {
 		r, err := desire(aRecord(t, tt.spec, 3), conf, anAsset("1"))

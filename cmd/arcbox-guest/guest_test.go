@@ -42,9 +42,36 @@ func TestAttributes(t *testing.T) {
 }
 
 func TestBytesPerInode(t *testing.T) {
-	for size, want := range map[int64]int64{16 << 20: 16384, 64 << 30: 16384, 64<<30 + 1: 65536, 1 << 40: 65536, 8 << 40: 262144} {
+	for size, want := range map[int64]int64{16 << 20: 16384, 64 << 30: 16384, 64<<30 + 1: 65536, 2 << 40: 65536, 8 << 40: 262144} {
 		if got := bytesPerInode(size); got != want {
 			t.Errorf("a disk of %d bytes gets an inode for every %d bytes, want %d", size, got, want)
+		}
+	}
+}
+
+func TestFileSystemSize(t *testing.T) {
+	tests := []struct {
+		name             string
+		size, room, want int64
+	}{
+		{"the host has not said", 8 << 40, 0, 8 << 40},
+		{"a disk that is larger than the host", 8 << 40, 1 << 40, 1280 << 30},
+		{"a disk that is a little larger", 9 << 30, 8 << 30, 9 << 30},
+		{"a disk that the host can keep", 64 << 30, 1 << 40, 64 << 30},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := fileSystemSize(tt.size, tt.room); got != tt.want {
+				t.Errorf("fileSystemSize(%d, %d) = %d, want %d", tt.size, tt.room, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestOutgrown(t *testing.T) {
+	for have, want := range map[int64]bool{0: true, 640 << 30: true, 1200 << 30: false, 1280 << 30: false, 8 << 40: false} {
+		if got := outgrown(have, 1280<<30); got != want {
+			t.Errorf("a file system of %d bytes has been outgrown: %v, want %v", have, got, want)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func prepare(r *reap.Reaper, cfg config.Config) (problems []string) {
 		try(connect(cfg.Network))
 	}
 	if device := cfg.DataDevice(); device != "" {
-		try(mountData(r, device))
+		try(mountData(r, device, cfg.Room))
 	}
 	try(layDocker())
 	for _, processor := range cfg.Emulate {

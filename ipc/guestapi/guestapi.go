@@ -45,6 +45,7 @@ const DockerService = "docker"
 const (
 	AgentParam   = "arcbox.agent=1"        // run the guest's agent
 	EmulateParam = "arcbox.emulate=x86-64" // run x86-64 programs
+	RoomParam    = "arcbox.room="          // how many bytes the host can keep of the data disk
 	NetParam     = "arcbox.net="           // the machine's address with its bits, and the gateway's, "192.168.127.2/24,192.168.127.1"
 )
 

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -334,6 +335,32 @@ func (v *vm) again(t *testing.T, alive net.Conn, before *guestapi.HelloResp) (ne
 		t.Errorf("boot %s, process %d; before %s, %d", g.hello.BootID, g.hello.PID, before.BootID, before.PID)
 	}
 	return alive, g
+}
+
+// The file system of a disk that is larger than the host has what the host can keep, and grows with it.
+func TestTheDataDiskIsAsLargeAsTheHost(t *testing.T) {
+	data := image(t, t.TempDir(), 1<<40)
+	for _, room := range []uint64{8 << 30, 32 << 30} {
+		v := launch(t)
+		req := v.system(t, guestapi.RoomParam+strconv.FormatUint(room, 10))
+		req.Disks[1] = vmapi.Disk{Image: attach(t, &req.Files, data, os.O_RDWR)}
+		v.boot(t, req)
+		v.recite(t, vmapi.HVC0)
+		v.announced(t)
+		g := v.meet(t)
+		info := tell(t, g, guestapi.Info, &guestapi.InfoReq{})
+		if info.Data == nil || info.Data.Size < room || info.Data.Size > room+room/4 || len(info.Problems) > 0 {
+			t.Fatalf("the host can keep %d bytes, and the data disk is %+v; %q", room, info.Data, info.Problems)
+		}
+		if said := g.sh(t, "echo again >> /data/lives; wc -l < /data/lives"); (said == "1") != (room == 8<<30) {
+			t.Errorf("with room for %d bytes it has lived %s times", room, said)
+		}
+		tell(t, g, guestapi.Shutdown, &guestapi.ShutdownReq{})
+		ask(t, v, vmapi.Wait, &vmapi.WaitReq{})
+	}
+	if out, err := exec.Command("/sbin/e2fsck", "-fn", data).CombinedOutput(); err != nil {
+		t.Errorf("the file system is not whole: %v\n%s", err, out)
+	}
 }
 
 func TestProgramsOfX8664(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -80,6 +81,7 @@ func param(word string) Param {
 //	arcbox.hostname=NAME
 //	arcbox.data=DEVICE      the data disk, or "none"
 //	arcbox.agent=1          run the guest's agent
+//	arcbox.room=BYTES       what the host can keep of the data disk, all in all
 //	arcbox.net=A.B.C.D/N,GATEWAY  the network card's address, and the gateway's, which resolves names
 //	arcbox.emulate=x86-64   run programs of other architectures, separated by commas
 //
@@ -115,6 +117,12 @@ func (c *Config) set(p Param) error {
 		c.Hostname = p.Value
 	case "arcbox.data":
 		c.Data = p.Value
+	case "arcbox.room":
+		room, err := strconv.ParseInt(p.Value, 10, 64)
+		if err != nil || room < 0 {
+			return fmt.Errorf("cannot read arcbox.room=%.64s: give a number of bytes", p.Value)
+		}
+		c.Room = room
 	case "arcbox.agent":
 		c.Agent = p.Value == "1"
 	case "arcbox.net":

@@ -28,6 +28,7 @@ type Config struct {
 	Env      map[string]string // added to the environment of Run and Exec
 	Hostname string            // "" is "arcbox"
 	Data     string            // the data disk's device, NoData, or "" for DefaultData
+	Room     int64             // bytes that the host can keep of the data disk; 0 when it has not said
 	Agent    bool              // run the guest's agent
 	Emulate  []string          // foreign architectures whose programs are to run
 	Network  Network           // what the network card is; zero to leave it alone

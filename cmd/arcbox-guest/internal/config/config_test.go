@@ -60,6 +60,7 @@ func TestFromCommandLine(t *testing.T) {
 		{"kernel's words", "root=/dev/vda rootfstype=erofs init=/x console=ttyAMA0,115200 console=hvc0",
 			Config{Root: "/dev/vda", RootType: "erofs", Init: "/x", Consoles: []string{"ttyAMA0", "hvc0"}}},
 		{"data disk and name", "arcbox.data=none arcbox.hostname=box", Config{Data: "none", Hostname: "box"}},
+		{"what the host has room for", "arcbox.room=1099511627776", Config{Room: 1 << 40}},
 		{"a network", "arcbox.net=192.168.127.2/24,192.168.127.1",
 			Config{Network: Network{netip.MustParsePrefix("192.168.127.2/24"), netip.MustParseAddr("192.168.127.1")}}},
 		{"others are ignored", "arcbox.runner=x quiet", Config{}},
