@@ -26,10 +26,12 @@ func (s *session) publishHost() string {
 	return publishLoopback
 }
 
-// publishes notes what the guest publishes, which is not to be trusted: what it asks for can only be ports, and whose they are is the user's to say.
+// publishes notes what the guest publishes, which is not to be trusted: what it asks for can only be ports, and whose they are is
+// the user's to say. Names are for its own network, and the resolver there keeps them apart from the world's.
 func (s *session) publishes(n *guestapi.PortsNote) {
 	n.Ports = n.Ports[:min(len(n.Ports), guestapi.MaxPublished)]
 	n.Ports = slices.DeleteFunc(n.Ports, func(p guestapi.Published) bool { return p.Port == 0 || p.Protocol != "tcp" && p.Protocol != "udp" })
+	n.Names = n.Names[:min(len(n.Names), guestapi.MaxNamed)]
 	s.mu.Lock()
 	s.ports = n
 	s.mu.Unlock()
@@ -43,7 +45,8 @@ func (s *session) lookAtPorts() {
 	}
 }
 
-// keepPorts makes the host's ports what the guest publishes, whenever that or the network has changed.
+// keepPorts makes the host's ports what the guest publishes, and has its containers known by name, whenever that or the network has
+// changed.
 func (s *session) keepPorts() {
 	conflicts := map[guestapi.Published]bool{} // that were told
 	for {
@@ -60,6 +63,9 @@ func (s *session) keepPorts() {
 		}
 		if err := s.publish(network, s.publishHost(), want.Ports, conflicts); err != nil && s.ctx.Err() == nil {
 			s.m.log.Warn().Err(err).Msg("cannot publish ports") // the network is lost: the next one is told
+		}
+		if err := s.nameContainers(network, want.Names); err != nil && s.ctx.Err() == nil {
+			s.m.log.Warn().Err(err).Msg("cannot have containers known by name")
 		}
 	}
 }
@@ -108,6 +114,21 @@ func (s *session) publish(network *Process, host string, want []guestapi.Publish
 		}
 	}
 	return nil
+}
+
+// nameContainers tells the network's resolver who is who. A name that none can be is the guest's own mistake, and no reason to
+// forget the others.
+func (s *session) nameContainers(network *Process, all []guestapi.Named) error {
+	ctx, cancel := context.WithTimeout(s.ctx, askTime)
+	defer cancel()
+	req := &netapi.SetNamesReq{Names: make([]netapi.Name, 0, len(all))}
+	for _, n := range all {
+		if name := netapi.Name(n); name.Check() == nil {
+			req.Names = append(req.Names, name)
+		}
+	}
+	_, err := ipc.Call(ctx, network.Conn, netapi.SetNames, req)
+	return err
 }
 
 func (s *session) tellPort(kind agentapi.EventKind, host string, p guestapi.Published, cause error) {

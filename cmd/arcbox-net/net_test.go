@@ -10,10 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
+	"github.com/miekg/dns"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
@@ -67,38 +68,75 @@ func TestAGuestReachesTheHost(t *testing.T) {
 	})
 }
 
-// resolve asks the gateway for a name.
+// resolve asks the gateway for the address of a name; it is "" for none.
 func resolve(t *testing.T, g guest, name string) string {
 	t.Helper()
-	q := dnsmessage.Message{Header: dnsmessage.Header{ID: 7, RecursionDesired: true}, Questions: []dnsmessage.Question{
-		{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET},
-	}}
-	text, err := q.Pack()
-	if err != nil {
-		t.Fatal(err)
+	for _, a := range question(t, g, name, dns.TypeA).Answer {
+		if a, ok := a.(*dns.A); ok {
+			return a.A.String()
+		}
 	}
-	c := g.send(t, netapi.GatewayAddress, 53)
-	b := make([]byte, 1500)
+	return ""
+}
+
+// question asks the gateway over UDP until it answers.
+func question(t *testing.T, g guest, name string, kind uint16) *dns.Msg {
+	t.Helper()
+	c := &dns.Conn{Conn: g.send(t, netapi.GatewayAddress, 53)}
 	for end := time.Now().Add(patience); time.Now().Before(end); {
-		c.Write(text)
+		q := new(dns.Msg).SetQuestion(name, kind)
+		c.WriteMsg(q)
 		c.SetReadDeadline(time.Now().Add(time.Second))
-		n, err := c.Read(b)
-		if err != nil {
-			continue
+		if m, err := c.ReadMsg(); err == nil && m.Id == q.Id {
+			return m
 		}
-		var m dnsmessage.Message
-		if err := m.Unpack(b[:n]); err != nil {
-			t.Fatal(err)
-		}
-		for _, a := range m.Answers {
-			if a, ok := a.Body.(*dnsmessage.AResource); ok {
-				return net.IP(a.A[:]).String()
-			}
-		}
-		return ""
 	}
 	t.Fatal("the gateway's resolver does not answer")
-	return ""
+	return nil
+}
+
+func TestContainersHaveNames(t *testing.T) {
+	conn, g := startNetwork(t, nil)
+	set := func(names ...netapi.Name) error {
+		_, err := call(conn, netapi.SetNames, &netapi.SetNamesReq{Names: names})
+		return err
+	}
+	if err := set(netapi.Name{Name: "Web", Addresses: []string{"172.17.0.2", "fd00::2"}}, netapi.Name{Name: "a.shop", Addresses: []string{"172.18.0.2"}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"web.arcbox.local.": "172.17.0.2", "WEB.arcbox.LOCAL.": "172.17.0.2", "a.shop.arcbox.local.": "172.18.0.2", "shop.arcbox.local.": ""} {
+		if got := resolve(t, g, name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if m := question(t, g, "2.0.17.172.in-addr.arpa.", dns.TypePTR); len(m.Answer) != 1 || m.Answer[0].(*dns.PTR).Ptr != "web.arcbox.local." {
+		t.Errorf("172.17.0.2 is %v", m.Answer)
+	}
+	for _, bad := range []netapi.Name{{Name: ""}, {Name: "a..b"}, {Name: strings.Repeat("a", 64)}, {Name: "a", Addresses: []string{"here"}}, {Name: "a", Addresses: []string{"fe80::1%eth0"}}} {
+		refused(t, set(bad), ipc.BadRequest)
+	}
+	if got := resolve(t, g, "web.arcbox.local."); got != "172.17.0.2" {
+		t.Errorf("after bad names the good one is %q", got)
+	}
+	if err := set(); err != nil {
+		t.Fatal(err)
+	}
+	if m := question(t, g, "web.arcbox.local.", dns.TypeA); m.Rcode != dns.RcodeNameError {
+		t.Errorf("a container that has gone is still %v", m)
+	}
+	t.Run("over TCP", func(t *testing.T) {
+		c, err := g.dial(netapi.GatewayAddress, 53)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		stream := &dns.Conn{Conn: c}
+		stream.WriteMsg(new(dns.Msg).SetQuestion(netapi.HostName+".", dns.TypeA))
+		if m, err := stream.ReadMsg(); err != nil || len(m.Answer) != 1 {
+			t.Errorf("the answer is %v, %v", m, err)
+		}
+	})
 }
 
 // Bytes are neither lost nor changed by a half close, which says that no more come.

@@ -1,23 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
-
-	"github.com/containers/gvisor-tap-vsock/pkg/types"
-	"github.com/containers/gvisor-tap-vsock/pkg/virtualnetwork"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
@@ -36,8 +29,8 @@ const (
 // A network is a gateway with its services, and the cable to the machine.
 type network struct {
 	gateway, guest netip.Addr
-	virtual        *virtualnetwork.VirtualNetwork
-	services       http.Handler // of the library, which is asked in its own way
+	wire           *wire
+	names          *resolver
 	busy           sync.WaitGroup
 	sent, received atomic.Uint64 // bytes, of all links
 
@@ -68,22 +61,13 @@ func newNetwork(req *netapi.ConfigureReq) (*network, error) {
 	if mtu < minMTU || mtu > maxMTU {
 		return nil, ipc.Errorf(ipc.BadRequest, "cannot make a network with an MTU of %d: give %d to %d", mtu, minMTU, maxMTU)
 	}
-	n := &network{gateway: subnet.Addr().Next()}
-	n.guest = n.gateway.Next()
-	host := n.guest.Next()
-	n.virtual, err = virtualnetwork.New(&types.Configuration{
-		MTU: mtu, Subnet: subnet.String(),
-		GatewayIP: n.gateway.String(), GatewayMacAddress: gatewayMAC,
-		GatewayVirtualIPs: []string{host.String()},
-		DHCPStaticLeases:  map[string]string{n.guest.String(): mac.String()},
-		NAT:               map[string]string{host.String(): "127.0.0.1"}, // who asks for it gets the host's own loopback
-		DNS:               []types.Zone{{Name: "docker.internal.", Records: []types.Record{{Name: "host", IP: host.AsSlice()}}}},
-		Protocol:          types.QemuProtocol,
-	})
-	if err != nil {
+	p := plan{subnet: subnet, gateway: subnet.Addr().Next(), mac: mac, mtu: mtu}
+	p.guest = p.gateway.Next()
+	p.host = p.guest.Next()
+	n := &network{gateway: p.gateway, guest: p.guest, names: newResolver(net.DefaultResolver, p.host)}
+	if n.wire, err = newWire(p, n.names); err != nil {
 		return nil, fmt.Errorf("cannot make the network: %w", err)
 	}
-	n.services = n.virtual.ServicesMux()
 	return n, nil
 }
 
@@ -100,7 +84,7 @@ func (n *network) plug(conn net.Conn) {
 		before.Close()
 	}
 	n.busy.Go(func() {
-		err := n.virtual.AcceptQemu(context.Background(), &checked{Conn: conn, sent: &n.sent, received: &n.received})
+		err := n.wire.carry(&checked{Conn: conn, sent: &n.sent, received: &n.received})
 		conn.Close()
 		n.mu.Lock()
 		defer n.mu.Unlock()
@@ -140,7 +124,7 @@ func (n *network) close() {
 		link.Close()
 	}
 	for _, p := range ports {
-		n.ask("unexpose", types.UnexposeRequest{Local: local(p), Protocol: types.TransportProtocol(p.Protocol)})
+		_ = n.wire.unexpose(p) // it ends with the process
 	}
 	n.busy.Wait()
 }
@@ -179,9 +163,8 @@ func (n *network) publish(_ context.Context, req *netapi.PublishReq) (*netapi.Pu
 	case len(n.ports) >= netapi.MaxPorts:
 		return nil, ipc.Errorf(ipc.Busy, "cannot publish %s/%s: %d ports are", local(p), p.Protocol, netapi.MaxPorts)
 	}
-	err := n.ask("expose", types.ExposeRequest{Local: local(p), Protocol: types.TransportProtocol(p.Protocol),
-		Remote: netip.AddrPortFrom(netip.MustParseAddr(p.Guest), p.GuestPort).String()})
-	if err != nil && strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
+	err := n.wire.expose(p)
+	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, &ipc.Error{Code: netapi.InUse, Message: fmt.Sprintf("cannot publish %s/%s: another program of the host uses the port", local(p), p.Protocol),
 			Hint: "end that program, or choose another port"}
 	}
@@ -218,7 +201,7 @@ func (n *network) withdraw(_ context.Context, req *netapi.WithdrawReq) (*netapi.
 		return nil, ipc.Errorf(netapi.NotFound, "cannot withdraw %.64s/%.16s: it is not published", local(req.Port), req.Port.Protocol)
 	}
 	p := n.ports[i]
-	if err := n.ask("unexpose", types.UnexposeRequest{Local: local(p), Protocol: types.TransportProtocol(p.Protocol)}); err != nil {
+	if err := n.wire.unexpose(p); err != nil {
 		return nil, fmt.Errorf("cannot withdraw %s/%s: %w", local(p), p.Protocol, err)
 	}
 	n.ports = slices.Delete(n.ports, i, i+1)
@@ -235,16 +218,7 @@ func (n *network) find(p netapi.Port) int {
 // local is a port's end on the host.
 func local(p netapi.Port) string { return net.JoinHostPort(p.Host, fmt.Sprint(p.HostPort)) }
 
-// ask has the library's port forwarder do something: it listens to HTTP only, here without a network.
-func (n *network) ask(what string, body any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	answer := httptest.NewRecorder()
-	n.services.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/services/forwarder/"+what, bytes.NewReader(text)))
-	if answer.Code != http.StatusOK {
-		return fmt.Errorf("%s", strings.TrimSpace(answer.Body.String()))
-	}
-	return nil
+// setNames serves netapi.SetNames.
+func (n *network) setNames(_ context.Context, req *netapi.SetNamesReq) (*netapi.SetNamesResp, error) {
+	return &netapi.SetNamesResp{}, n.names.name(req.Names)
 }

@@ -40,6 +40,7 @@ func (p *process) routes() *ipc.Mux {
 	owned.Serve(mux, p.keeper, netapi.Relink, onNetwork(p, (*network).relink))
 	owned.Serve(mux, p.keeper, netapi.Publish, onNetwork(p, (*network).publish))
 	owned.Serve(mux, p.keeper, netapi.Withdraw, onNetwork(p, (*network).withdraw))
+	owned.Serve(mux, p.keeper, netapi.SetNames, onNetwork(p, (*network).setNames))
 	owned.Serve(mux, p.keeper, netapi.Stats, onNetwork(p, (*network).stats))
 	return mux
 }

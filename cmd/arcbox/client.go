@@ -44,10 +44,7 @@ func agentConn(ctx context.Context) (*ipc.Conn, error) {
 	for try := 0; ; try++ {
 		conn, err := dialAgent(ctx)
 		if errors.Is(err, errNoAgent) {
-			if err := startAgent(ctx); err != nil {
-				return nil, err
-			}
-			conn, err = dialAgent(ctx)
+			conn, err = startAndDial(ctx)
 		}
 		if err != nil {
 			return nil, err
@@ -59,6 +56,31 @@ func agentConn(ctx context.Context) (*ipc.Conn, error) {
 		conn.Close()
 		if again, rerr := recoverAgent(ctx, err); rerr != nil || !again || try == 2 {
 			return nil, errors.Join(err, rerr)
+		}
+	}
+}
+
+// How long an agent may take to die, and how often it is looked at meanwhile.
+const (
+	dyingTime = 10 * time.Second
+	dyingLook = 20 * time.Millisecond
+)
+
+// startAndDial starts the agent and connects to it. One that was killed has lost its socket a moment before its lock, and as long as it
+// has that the next one takes it for alive.
+func startAndDial(ctx context.Context) (*ipc.Conn, error) {
+	for end := time.Now().Add(dyingTime); ; {
+		if err := startAgent(ctx); err != nil {
+			return nil, err
+		}
+		conn, err := dialAgent(ctx)
+		if !errors.Is(err, errNoAgent) || time.Now().After(end) {
+			return conn, err
+		}
+		select {
+		case <-time.After(dyingLook):
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 	}
 }

@@ -97,7 +97,7 @@ var (
 	Beat = ipc.Note[BeatNote]{Name: "guest.beat"}
 	// Report comes when something in it has crossed a threshold of WatchReq, and once at the beginning.
 	Report = ipc.Note[ReportNote]{Name: "guest.report"}
-	// Ports has all that containers publish; it comes when that changes, and once at the beginning.
+	// Ports has all that containers publish, and their names; it comes when that changes, and once at the beginning.
 	Ports = ipc.Note[PortsNote]{Name: "guest.ports"}
 )
 
@@ -208,12 +208,23 @@ type ReportNote struct {
 	Memory     Memory  `json:"memory"`
 }
 
-// MaxPublished bounds PortsNote.
-const MaxPublished = 1024
+// Bounds of PortsNote.
+const (
+	MaxPublished = 1024
+	MaxNamed     = 1024
+	MaxNameBytes = 200 // which leaves room for the domain in the 253 of a whole name
+)
 
-// PortsNote lists ports of the guest that the host is to reach, each once.
+// PortsNote lists ports of the guest that the host is to reach, each once, and the running containers with their names.
 type PortsNote struct {
 	Ports []Published `json:"ports"`
+	Names []Named     `json:"names,omitempty"`
+}
+
+// Named is a name of one or more containers: its own, or what compose calls a service ("web.shop").
+type Named struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"` // IPv4 and IPv6, in all its networks
 }
 
 // Published is one of them.

@@ -16,7 +16,12 @@
 // is no IPv6: the library that does this has none.
 package netapi
 
-import "github.com/arcboxlabs/arcbox-go/ipc"
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/arcboxlabs/arcbox-go/ipc"
+)
 
 // The methods. Before Configure all but Adopt answer wrong-state.
 var (
@@ -31,6 +36,8 @@ var (
 	Publish = ipc.Method[PublishReq, PublishResp]{Name: "net.publish"}
 	// Withdraw closes one. Errors: not-found.
 	Withdraw = ipc.Method[WithdrawReq, WithdrawResp]{Name: "net.withdraw"}
+	// SetNames replaces the names that the resolver knows below Domain. Errors: bad-request, and then nothing has changed.
+	SetNames = ipc.Method[SetNamesReq, SetNamesResp]{Name: "net.set-names"}
 	// Stats may be asked at any time.
 	Stats = ipc.Method[StatsReq, StatsResp]{Name: "net.stats"}
 	// Quit ends the process.
@@ -48,6 +55,11 @@ const (
 const (
 	MaxPorts = 4096 // published at once
 	MaxLabel = 64 << 10
+
+	MaxNames     = 4096 // below Domain
+	MaxAddresses = 64   // of one name
+
+	maxLabel, maxName = 63, 253 // bytes
 )
 
 // Defaults of ConfigureReq.
@@ -61,6 +73,12 @@ const (
 
 // HostName is what the host is called in the guest: Docker's users know it.
 const HostName = "host.docker.internal"
+
+// HostNames are all that it is called.
+var HostNames = []string{HostName, "gateway.docker.internal"}
+
+// Domain is where containers have their names.
+const Domain = "arcbox.local"
 
 // ConfigureReq is a whole network.
 type ConfigureReq struct {
@@ -132,6 +150,41 @@ type (
 	PublishResp  struct{}
 	WithdrawResp struct{}
 )
+
+// A Name is one of Domain, without that, and its addresses. Case does not matter; of names that are the same all addresses count.
+type Name struct {
+	Name      string   `json:"name"`
+	Addresses []string `json:"addresses"`
+}
+
+// Check says what is wrong with a name (RFC 1035, 2.3.4) or its addresses.
+func (n Name) Check() error {
+	whole := n.Name + "." + Domain
+	bad := len(whole) > maxName
+	for label := range strings.SplitSeq(whole, ".") {
+		bad = bad || label == "" || len(label) > maxLabel
+	}
+	if bad {
+		return ipc.Errorf(ipc.BadRequest, "cannot keep the name %.64q: give labels of 1 to %d bytes with dots between, with %s at most %d", n.Name, maxLabel, Domain, maxName)
+	}
+	if len(n.Addresses) > MaxAddresses {
+		return ipc.Errorf(ipc.BadRequest, "cannot keep %d addresses of %.64q: give at most %d", len(n.Addresses), n.Name, MaxAddresses)
+	}
+	for _, text := range n.Addresses {
+		if a, err := netip.ParseAddr(text); err != nil || a.Zone() != "" {
+			return ipc.Errorf(ipc.BadRequest, "cannot keep %.64q as an address of %.64q", text, n.Name)
+		}
+	}
+	return nil
+}
+
+// SetNamesReq has all names that there are.
+type SetNamesReq struct {
+	Names []Name `json:"names"`
+}
+
+// SetNamesResp is empty.
+type SetNamesResp struct{}
 
 // StatsReq asks for everything.
 type StatsReq struct{}

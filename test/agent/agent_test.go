@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 	"github.com/arcboxlabs/arcbox-go/test/kit"
@@ -75,6 +76,27 @@ func TestAUsersDay(t *testing.T) {
 	u.run("agent", "stop")
 	if _, held, err := lease.Held(u.home.Run()); held || err != nil {
 		t.Errorf("after agent stop the lock is held: %v", err)
+	}
+}
+
+// An agent that is killed has lost its socket a moment before its lock: who wants an agent then gets the next one.
+func TestAnAgentThatIsDying(t *testing.T) {
+	u := newUser(t)
+	if err := home.Make(u.home.Run()); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := lease.Acquire(t.Context(), u.home.Run(), false, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := make(chan struct{})
+	time.AfterFunc(300*time.Millisecond, func() {
+		defer close(dead)
+		lock.Release()
+	})
+	t.Cleanup(func() { <-dead }) // or it would be this process that is asked to end
+	if r := u.try("exec", "-m", "nobody", "--", "true"); strings.Contains(r.err, "no agent") || !strings.Contains(r.err, "nobody") {
+		t.Errorf("without an agent the answer is %q, and not the next one's", r.err)
 	}
 }
 

@@ -127,6 +127,13 @@ func goesOn(t *testing.T, u *user, d *docker) {
 		t.Errorf("the agent says nothing of a port that is taken: %s", out)
 	}
 	exposed(t, u, wide)
+	address := d.run("inspect", "--format", "{{.NetworkSettings.IPAddress}}", "on")
+	if out := d.run("run", "--rm", "busybox", "nslookup", "on.arcbox.local"); !strings.Contains(out, "Address: "+address) {
+		t.Errorf("in another container its name is %q, want %s", out, address)
+	}
+	if out := u.run("exec", "--", "busybox", "nslookup", "on.arcbox.local"); !strings.Contains(out, "Address: "+address) {
+		t.Errorf("in the guest its name is %q, want %s", out, address)
+	}
 	for _, kill := range []func(){
 		func() {
 			if err := syscall.Kill(u.agentPID(), syscall.SIGKILL); err != nil {
@@ -148,6 +155,7 @@ func goesOn(t *testing.T, u *user, d *docker) {
 		t.Errorf("running are %q", out)
 	}
 	d.run("rm", "-f", "on")
+	eventually(t, "its name to be nobody's", func() bool { return u.try("exec", "--", "busybox", "nslookup", "on.arcbox.local").status != 0 })
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		c, err := net.Dial("tcp4", "127.0.0.1:"+wide)
 		if err != nil {
@@ -201,7 +209,7 @@ func busyboxImage(t *testing.T, u *user) string {
 		t.Fatal(err)
 	}
 	u.run("cp", "default:/usr/bin/busybox", filepath.Join(bin, "busybox"))
-	for _, name := range []string{"sh", "cat", "echo", "sleep", "httpd", "nc"} {
+	for _, name := range []string{"sh", "cat", "echo", "sleep", "httpd", "nc", "nslookup"} {
 		if err := os.Symlink("busybox", filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}

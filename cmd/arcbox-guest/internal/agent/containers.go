@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,20 +37,20 @@ type containers struct {
 
 	mu      sync.Mutex // guards what follows
 	running int
-	ports   []guestapi.Published
+	shown   guestapi.PortsNote // nothing of it is changed, only the whole
 }
 
-// now is how many run, and what they publish.
-func (c *containers) now() (running int, ports []guestapi.Published) {
+// now is how many run, and what they show the host.
+func (c *containers) now() (running int, shown guestapi.PortsNote) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.running, c.ports
+	return c.running, c.shown
 }
 
-func (c *containers) set(running int, ports []guestapi.Published) {
+func (c *containers) set(running int, shown guestapi.PortsNote) {
 	c.mu.Lock()
-	same := c.running == running && reflect.DeepEqual(c.ports, ports)
-	c.running, c.ports = running, ports
+	same := c.running == running && reflect.DeepEqual(c.shown, shown)
+	c.running, c.shown = running, shown
 	c.mu.Unlock()
 	if !same {
 		c.changed()
@@ -60,7 +62,7 @@ const followRest = 2 * time.Second
 
 // follow looks at the containers and again with each of their events, until ctx ends.
 func (c *containers) follow(ctx context.Context) {
-	defer c.set(0, nil)
+	defer c.set(0, guestapi.PortsNote{})
 	if c.ready != nil {
 		c.ready(ctx)
 	}
@@ -80,7 +82,7 @@ func (c *containers) follow(ctx context.Context) {
 
 func (c *containers) followEvents(ctx context.Context) error {
 	// The events first: what happens between the two is seen.
-	stream, end, err := c.get(ctx, "/events?filters="+`{"type":{"container":true},"event":{"start":true,"die":true,"rename":true,"destroy":true}}`)
+	stream, end, err := c.get(ctx, "/events?filters="+`{"type":{"container":true,"network":true},"event":{"start":true,"die":true,"rename":true,"destroy":true,"connect":true,"disconnect":true}}`)
 	if err != nil {
 		return err
 	}
@@ -99,10 +101,15 @@ func (c *containers) followEvents(ctx context.Context) error {
 
 // A listed container is what dockerd's list says of one that runs.
 type listed struct {
-	Ports []struct {
+	Names  []string // "/web", and "/other/alias" for each link to it
+	Labels map[string]string
+	Ports  []struct {
 		IP         string
 		PublicPort uint16
 		Type       string
+	}
+	NetworkSettings struct {
+		Networks map[string]struct{ IPAddress, GlobalIPv6Address string }
 	}
 }
 
@@ -117,7 +124,7 @@ func (c *containers) look(ctx context.Context) error {
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&all); err != nil {
 		return fmt.Errorf("cannot read dockerd's list of containers: %w", err)
 	}
-	c.set(len(all), published(all))
+	c.set(len(all), guestapi.PortsNote{Ports: published(all), Names: named(all)})
 	return nil
 }
 
@@ -135,6 +142,61 @@ func published(all []listed) (ports []guestapi.Published) {
 		}
 	}
 	return ports
+}
+
+// What compose says of a container (docker compose and docker-compose).
+const (
+	composeService = "com.docker.compose.service"
+	composeProject = "com.docker.compose.project"
+)
+
+// named are the containers by their names, sorted.
+func named(all []listed) (names []guestapi.Named) {
+	found := map[string][]string{}
+	for _, one := range all {
+		addrs := one.addresses()
+		if len(addrs) == 0 {
+			continue // it has the host's network, or none
+		}
+		for _, name := range one.called() {
+			if name != "" && len(name) <= guestapi.MaxNameBytes {
+				found[name] = append(found[name], addrs...)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		if len(names) == guestapi.MaxNamed {
+			break
+		}
+		slices.Sort(found[name])
+		names = append(names, guestapi.Named{Name: name, Addresses: slices.Compact(found[name])})
+	}
+	return names
+}
+
+// called are the names of one container.
+func (l *listed) called() (names []string) {
+	for _, name := range l.Names {
+		if name = strings.TrimPrefix(name, "/"); !strings.Contains(name, "/") {
+			names = append(names, name)
+		}
+	}
+	if service, project := l.Labels[composeService], l.Labels[composeProject]; service != "" && project != "" {
+		names = append(names, service+"."+project)
+	}
+	return names
+}
+
+// addresses are those in all its networks.
+func (l *listed) addresses() (all []string) {
+	for _, n := range l.NetworkSettings.Networks {
+		for _, a := range []string{n.IPAddress, n.GlobalIPv6Address} {
+			if a != "" {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
 }
 
 // get asks dockerd, in HTTP 1.0: what comes after the header is the body, to the end. end must be called.

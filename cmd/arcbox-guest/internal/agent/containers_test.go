@@ -71,9 +71,9 @@ func next[T any](t *testing.T, h *host, notes <-chan T, want T) {
 }
 
 func TestContainersAreTold(t *testing.T) {
-	ports, running := make(chan []guestapi.Published, 64), make(chan int, 64)
+	ports, running := make(chan guestapi.PortsNote, 64), make(chan int, 64)
 	mux := ipc.NewMux()
-	ipc.OnNote(mux, guestapi.Ports, func(_ context.Context, n *guestapi.PortsNote) { ports <- n.Ports })
+	ipc.OnNote(mux, guestapi.Ports, func(_ context.Context, n *guestapi.PortsNote) { ports <- *n })
 	ipc.OnNote(mux, guestapi.Report, func(_ context.Context, n *guestapi.ReportNote) { running <- n.Containers })
 	h := serve(t, mux)
 	l, err := net.Listen("unix", filepath.Join(h.dir, "docker.sock"))
@@ -81,20 +81,26 @@ func TestContainersAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &daemon{events: make(chan string), list: `[{"Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"},` +
-		`{"IP":"::","PrivatePort":80,"PublicPort":8080,"Type":"tcp"},{"PrivatePort":81,"Type":"tcp"},{"PublicPort":9,"Type":"sctp"}]},{"Ports":null}]`}
+		`{"IP":"::","PrivatePort":80,"PublicPort":8080,"Type":"tcp"},{"PrivatePort":81,"Type":"tcp"},{"PublicPort":9,"Type":"sctp"}]},{"Ports":null,"Names":["/web","/other/db"],` +
+		`"NetworkSettings":{"Networks":{"shop_default":{"IPAddress":"172.18.0.2","GlobalIPv6Address":""},"bridge":{"IPAddress":"172.17.0.3"}}},` +
+		`"Labels":{"com.docker.compose.service":"front","com.docker.compose.project":"shop"}},{"Names":["/alone"]}]`}
 	server := &http.Server{Handler: d}
 	go server.Serve(l)
 	defer server.Close()
 	h.define(t, dockerd, telling(t, "0s"))
 	must(t, h, guestapi.Watch, &guestapi.WatchReq{Load: 1000})
-	next(t, h, ports, nil)
+	next(t, h, ports, guestapi.PortsNote{})
 	next(t, h, running, 0)
 	must(t, h, guestapi.StartService, &guestapi.StartServiceReq{Name: dockerd})
-	next(t, h, ports, []guestapi.Published{{Protocol: "tcp", Port: 8080}})
-	next(t, h, running, 2)
+	both := []string{"172.17.0.3", "172.18.0.2"}
+	next(t, h, ports, guestapi.PortsNote{
+		Ports: []guestapi.Published{{Protocol: "tcp", Port: 8080}},
+		Names: []guestapi.Named{{Name: "front.shop", Addresses: both}, {Name: "web", Addresses: both}},
+	})
+	next(t, h, running, 3)
 	d.change(`[{"Ports":[{"PublicPort":53,"Type":"udp"}]}]`)
-	next(t, h, ports, []guestapi.Published{{Protocol: "udp", Port: 53}})
+	next(t, h, ports, guestapi.PortsNote{Ports: []guestapi.Published{{Protocol: "udp", Port: 53}}})
 	must(t, h, guestapi.StopService, &guestapi.StopServiceReq{Name: dockerd})
-	next(t, h, ports, nil)
+	next(t, h, ports, guestapi.PortsNote{})
 	next(t, h, running, 0)
 }

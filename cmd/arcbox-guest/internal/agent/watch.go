@@ -4,7 +4,7 @@ package agent
 
 import (
 	"context"
-	"slices"
+	"reflect"
 	"sync"
 	"time"
 
@@ -33,7 +33,7 @@ type watcher struct {
 	conn  *ipc.Conn
 	req   guestapi.WatchReq
 	look  func() guestapi.ReportNote
-	ports func() []guestapi.Published
+	ports func() guestapi.PortsNote
 	poke  chan struct{} // something else than a number on its way has changed
 	stop  context.CancelFunc
 	shown sides // of the last report
@@ -101,10 +101,10 @@ func (a *Agent) watch(ctx context.Context, req *guestapi.WatchReq) (*guestapi.Wa
 	return &guestapi.WatchResp{}, nil
 }
 
-// ports are what containers publish at this moment.
-func (a *Agent) ports() []guestapi.Published {
-	_, ports := a.contains.now()
-	return ports
+// ports are what containers show the host at this moment.
+func (a *Agent) ports() guestapi.PortsNote {
+	_, shown := a.contains.now()
+	return shown
 }
 
 // look is the guest at this moment.
@@ -128,11 +128,11 @@ func (w *watcher) run(ctx context.Context, beat time.Duration) {
 	defer stopTick()
 	var settled <-chan time.Time
 	pressed := false
-	var told []guestapi.Published
+	var told guestapi.PortsNote
 	for first := true; ; first = false {
-		if ports := w.ports(); first || !slices.Equal(ports, told) {
-			told = ports
-			if ipc.Send(w.conn, guestapi.Ports, &guestapi.PortsNote{Ports: ports}) != nil {
+		if now := w.ports(); first || !reflect.DeepEqual(now, told) {
+			told = now
+			if ipc.Send(w.conn, guestapi.Ports, &now) != nil {
 				return
 			}
 		}
