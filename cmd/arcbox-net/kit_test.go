@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
@@ -125,22 +126,29 @@ type guest struct{ *stack.Stack }
 
 func newGuest(t *testing.T, conn net.Conn) guest {
 	t.Helper()
+	return newStation(t, conn, guestMAC, netapi.GuestAddress, at(netapi.GatewayAddress))
+}
+
+// newStation is somebody with an address at the end of a cable, to whom all that is not near is behind a gateway, if there is one.
+func newStation(t *testing.T, conn net.Conn, hardware, cidr string, gateway tcpip.Address) guest {
+	t.Helper()
 	s := stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 	})
-	mac, _ := net.ParseMAC(guestMAC)
+	mac, _ := net.ParseMAC(hardware)
 	wire := channel.New(1024, netapi.DefaultMTU+header.EthernetMinimumSize, tcpip.LinkAddress(mac))
 	if err := s.CreateNIC(1, ethernet.New(wire)); err != nil {
 		t.Fatal(err)
 	}
-	address := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: at("192.168.127.2"), PrefixLen: 24}}
+	prefix := netip.MustParsePrefix(cidr)
+	address := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: at(prefix.Addr().String()), PrefixLen: prefix.Bits()}}
 	if err := s.AddProtocolAddress(1, address, stack.AddressProperties{}); err != nil {
 		t.Fatal(err)
 	}
 	s.SetRouteTable([]tcpip.Route{
 		{Destination: address.AddressWithPrefix.Subnet(), NIC: 1},
-		{Destination: header.IPv4EmptySubnet, Gateway: at(netapi.GatewayAddress), NIC: 1},
+		{Destination: header.IPv4EmptySubnet, Gateway: gateway, NIC: 1},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{}, 2)
@@ -190,6 +198,15 @@ func (g guest) dial(address string, port int) (net.Conn, error) {
 	return gonet.DialContextTCP(ctx, g.Stack, tcpip.FullAddress{NIC: 1, Addr: at(address), Port: uint16(port)}, ipv4.ProtocolNumber)
 }
 
+// also gives the guest another address.
+func (g guest) also(t *testing.T, address string) {
+	t.Helper()
+	a := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: at(address).WithPrefix()}
+	if err := g.AddProtocolAddress(1, a, stack.AddressProperties{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // send opens a UDP socket of the guest to a port.
 func (g guest) send(t *testing.T, address string, port int) net.Conn {
 	t.Helper()
@@ -204,7 +221,13 @@ func (g guest) send(t *testing.T, address string, port int) net.Conn {
 // listen has the guest echo on a TCP and a UDP port.
 func (g guest) listen(t *testing.T, port uint16) {
 	t.Helper()
-	where := tcpip.FullAddress{NIC: 1, Addr: at("192.168.127.2"), Port: port}
+	g.listenAt(t, "192.168.127.2", port)
+}
+
+// listenAt is listen at another address of its own.
+func (g guest) listenAt(t *testing.T, address string, port uint16) {
+	t.Helper()
+	where := tcpip.FullAddress{NIC: 1, Addr: at(address), Port: port}
 	l, err := gonet.ListenTCP(g.Stack, where, ipv4.ProtocolNumber)
 	if err != nil {
 		t.Fatal(err)

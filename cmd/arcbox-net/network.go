@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
+
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 )
@@ -32,7 +34,10 @@ type network struct {
 	wire           *wire
 	names          *resolver
 	busy           sync.WaitGroup
-	sent, received atomic.Uint64 // bytes, of all links
+	guestMAC       tcpip.LinkAddress
+	sent, received atomic.Uint64           // bytes, of all links
+	cable          atomic.Pointer[checked] // to the machine; nil when there is none
+	bypass         atomic.Pointer[bypass]  // to the host's own network; nil when there is none
 
 	mu    sync.Mutex // guards what follows
 	link  net.Conn   // nil when it has ended
@@ -64,7 +69,7 @@ func newNetwork(req *netapi.ConfigureReq) (*network, error) {
 	p := plan{subnet: subnet, gateway: subnet.Addr().Next(), mac: mac, mtu: mtu}
 	p.guest = p.gateway.Next()
 	p.host = p.guest.Next()
-	n := &network{gateway: p.gateway, guest: p.guest, names: newResolver(net.DefaultResolver, p.host)}
+	n := &network{gateway: p.gateway, guest: p.guest, guestMAC: tcpip.LinkAddress(mac), names: newResolver(net.DefaultResolver, p.host)}
 	if n.wire, err = newWire(p, n.names); err != nil {
 		return nil, fmt.Errorf("cannot make the network: %w", err)
 	}
@@ -83,9 +88,12 @@ func (n *network) plug(conn net.Conn) {
 	if before != nil {
 		before.Close()
 	}
+	link := &checked{Conn: conn, sent: &n.sent, received: &n.received, bypass: &n.bypass}
+	n.cable.Store(link)
 	n.busy.Go(func() {
-		err := n.wire.carry(&checked{Conn: conn, sent: &n.sent, received: &n.received})
+		err := n.wire.carry(link)
 		conn.Close()
+		n.cable.CompareAndSwap(link, nil)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.link == conn {
@@ -123,6 +131,7 @@ func (n *network) close() {
 	if link != nil {
 		link.Close()
 	}
+	n.endBypass()
 	for _, p := range ports {
 		_ = n.wire.unexpose(p) // it ends with the process
 	}
@@ -132,7 +141,7 @@ func (n *network) close() {
 // stats serves netapi.Stats.
 func (n *network) stats(context.Context, *netapi.StatsReq) (*netapi.StatsResp, error) {
 	return &netapi.StatsResp{
-		Linked: n.linked(), Ports: n.published(),
+		Linked: n.linked(), Ports: n.published(), Wire: n.wired(),
 		Sent: n.sent.Load(), Received: n.received.Load(),
 	}, nil
 }

@@ -41,6 +41,8 @@ func (p *process) routes() *ipc.Mux {
 	owned.Serve(mux, p.keeper, netapi.Publish, onNetwork(p, (*network).publish))
 	owned.Serve(mux, p.keeper, netapi.Withdraw, onNetwork(p, (*network).withdraw))
 	owned.Serve(mux, p.keeper, netapi.SetNames, onNetwork(p, (*network).setNames))
+	owned.Serve(mux, p.keeper, netapi.SetWire, onNetwork(p, (*network).setWire))
+	owned.Serve(mux, p.keeper, netapi.Unwire, onNetwork(p, (*network).unwire))
 	owned.Serve(mux, p.keeper, netapi.Stats, onNetwork(p, (*network).stats))
 	return mux
 }

@@ -70,6 +70,7 @@ func newWire(p plan, r *resolver) (*wire, error) {
 	leases := tap.NewIPPool(&net.IPNet{IP: p.subnet.Addr().AsSlice(), Mask: net.CIDRMask(p.subnet.Bits(), 32)})
 	leases.Reserve(p.gateway.AsSlice(), gatewayMAC)
 	leases.Reserve(p.guest.AsSlice(), p.mac.String())
+	leases.Reserve(net.ParseIP(netapi.WireAddress), bypassMAC.String())
 	server, err := dhcp.New(config, s, leases)
 	if err != nil {
 		return nil, err

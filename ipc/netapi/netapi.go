@@ -38,6 +38,11 @@ var (
 	Withdraw = ipc.Method[WithdrawReq, WithdrawResp]{Name: "net.withdraw"}
 	// SetNames replaces the names that the resolver knows below Domain. Errors: bad-request, and then nothing has changed.
 	SetNames = ipc.Method[SetNamesReq, SetNamesResp]{Name: "net.set-names"}
+	// SetWire leads from the host's own network to what is behind the machine, or changes what that is. Errors: not-found
+	// when there is no wire to change, bad-request.
+	SetWire = ipc.Method[SetWireReq, SetWireResp]{Name: "net.set-wire"}
+	// Unwire ends that. That there is no wire is no error.
+	Unwire = ipc.Method[UnwireReq, UnwireResp]{Name: "net.unwire"}
 	// Stats may be asked at any time.
 	Stats = ipc.Method[StatsReq, StatsResp]{Name: "net.stats"}
 	// Quit ends the process.
@@ -60,6 +65,8 @@ const (
 	MaxAddresses = 64   // of one name
 
 	maxLabel, maxName = 63, 253 // bytes
+	MaxSubnets        = 64      // behind a machine
+	MaxWireName       = 64
 )
 
 // Defaults of ConfigureReq.
@@ -68,7 +75,9 @@ const (
 	// GatewayAddress and GuestAddress are those of DefaultSubnet.
 	GatewayAddress = "192.168.127.1"
 	GuestAddress   = "192.168.127.2/24"
-	DefaultMTU     = 65520 // the wire is a socket: what is larger costs less
+	// WireAddress is of DefaultSubnet and leased to nobody: the host's, where there is a wire.
+	WireAddress = "192.168.127.254"
+	DefaultMTU  = 65520 // the wire is a socket: what is larger costs less
 )
 
 // HostName is what the host is called in the guest: Docker's users know it.
@@ -186,6 +195,31 @@ type SetNamesReq struct {
 // SetNamesResp is empty.
 type SetNamesResp struct{}
 
+// A Wire leads from an interface of the host to networks behind the machine. It carries IPv4 between Host and those
+// networks and nothing else, and is at its end when the interface is.
+type Wire struct {
+	Name    string   `json:"name"`    // of the host's interface
+	Host    string   `json:"host"`    // the host's address there
+	Subnets []string `json:"subnets"` // IPv4
+}
+
+// SetWireReq is a wire. File is the host's end: a tap, each read and write of which is one Ethernet frame, or a stream of them,
+// each behind 4 bytes of its length, big-endian. Without one the present wire gets other Subnets.
+type SetWireReq struct {
+	ipc.Files
+	Wire
+	File ipc.FD `json:"file,omitempty"`
+}
+
+// UnwireReq is empty.
+type UnwireReq struct{}
+
+// SetWireResp and UnwireResp are empty.
+type (
+	SetWireResp struct{}
+	UnwireResp  struct{}
+)
+
 // StatsReq asks for everything.
 type StatsReq struct{}
 
@@ -195,6 +229,7 @@ type StatsResp struct {
 	Sent     uint64 `json:"sent"`     // bytes on the link to the machine
 	Received uint64 `json:"received"` // bytes of frames from it
 	Ports    []Port `json:"ports"`
+	Wire     *Wire  `json:"wire,omitempty"` // nil for none
 }
 
 // QuitReq and QuitResp are empty.
