@@ -79,7 +79,7 @@ type agentProcess struct {
 func (p *agentProcess) begin(ctx context.Context, req *initapi.BeginReq) (*initapi.BeginResp, error) {
 	p.init = ipc.ConnOf(ctx)
 	p.agent = agent.New(agent.Options{
-		Log: p.log, Services: serviceDirs, Run: serviceRun, Docker: dockerSocket, DockerReady: p.dockerReady, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, Data: dataDir, End: p.end,
+		Log: p.log, Services: serviceDirs, Run: serviceRun, Docker: dockerSocket, DockerReady: p.dockerReady, Admit: admit, Init: time.Duration(req.InitMS) * time.Millisecond, Problems: req.Problems, Data: dataDir, End: p.end,
 	})
 	l, err := agent.Listen()
 	if err != nil {

@@ -76,6 +76,10 @@ var (
 	CopyIn  = ipc.Method[CopyInReq, CopyInResp]{Name: "guest.copy-in"}
 	CopyOut = ipc.Method[CopyOutReq, CopyOutResp]{Name: "guest.copy-out"}
 
+	// Admit lets the host through to containers by their own addresses, in those networks and no others. Errors: bad-request, and
+	// failed while there is no Docker.
+	Admit = ipc.Method[AdmitReq, AdmitResp]{Name: "guest.admit"}
+
 	// Shutdown begins to end the guest and answers before it has ended: programs get SIGTERM, and
 	// SIGKILL when the grace is over; then the data disk is unmounted.
 	Shutdown = ipc.Method[ShutdownReq, ShutdownResp]{Name: "guest.shutdown"}
@@ -219,6 +223,8 @@ const (
 type PortsNote struct {
 	Ports []Published `json:"ports"`
 	Names []Named     `json:"names,omitempty"`
+	// Subnets are the networks of containers that lead to the outside, IPv4, as "172.17.0.0/16".
+	Subnets []string `json:"subnets,omitempty"`
 }
 
 // Named is a name of one or more containers: its own, or what compose calls a service ("web.shop").
@@ -320,6 +326,18 @@ type Copied struct {
 	Bytes   int64 `json:"bytes"`
 	Skipped int64 `json:"skipped,omitempty"` // sockets, pipes and devices, which mean nothing elsewhere
 }
+
+// MaxSubnets bounds AdmitReq, and PortsNote.
+const MaxSubnets = 64
+
+// AdmitReq has the host's address, and the networks that it may reach; none for no way at all.
+type AdmitReq struct {
+	Host    string   `json:"host"`
+	Subnets []string `json:"subnets,omitempty"`
+}
+
+// AdmitResp is empty.
+type AdmitResp struct{}
 
 // ShutdownReq says how.
 type ShutdownReq struct {

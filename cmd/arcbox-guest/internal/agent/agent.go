@@ -7,6 +7,7 @@ package agent
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ type Options struct {
 	Docker   string        // the socket of dockerd
 	// DockerReady is called whenever dockerd has become ready. It may be nil.
 	DockerReady func(context.Context)
+	// Admit lets an address into networks of containers, and nobody else. It may be nil.
+	Admit func(ctx context.Context, host netip.Addr, subnets []netip.Prefix) error
 	// End has the guest shut down, and returns when that has begun.
 	End func(context.Context, *guestapi.ShutdownReq) error
 	// Step sets the system's clock to what it is off by less; nil is clock.Step.
@@ -89,6 +92,7 @@ func (a *Agent) Routes() *ipc.Mux {
 	ipc.Handle(mux, guestapi.Signal, a.signal)
 	ipc.Handle(mux, guestapi.CopyIn, a.copyIn)
 	ipc.Handle(mux, guestapi.CopyOut, a.copyOut)
+	ipc.Handle(mux, guestapi.Admit, a.admit)
 	ipc.Handle(mux, guestapi.Shutdown, a.shutdown)
 	ipc.Handle(mux, guestapi.Trim, a.trim)
 	ipc.Handle(mux, guestapi.Services, a.listServices)

@@ -82,7 +82,7 @@ func (c *containers) follow(ctx context.Context) {
 
 func (c *containers) followEvents(ctx context.Context) error {
 	// The events first: what happens between the two is seen.
-	stream, end, err := c.get(ctx, "/events?filters="+`{"type":{"container":true,"network":true},"event":{"start":true,"die":true,"rename":true,"destroy":true,"connect":true,"disconnect":true}}`)
+	stream, end, err := c.get(ctx, "/events?filters="+`{"type":{"container":true,"network":true},"event":{"start":true,"die":true,"rename":true,"create":true,"destroy":true,"connect":true,"disconnect":true}}`)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,11 @@ func (c *containers) look(ctx context.Context) error {
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&all); err != nil {
 		return fmt.Errorf("cannot read dockerd's list of containers: %w", err)
 	}
-	c.set(len(all), guestapi.PortsNote{Ports: published(all), Names: named(all)})
+	subnets, err := c.subnets(ctx)
+	if err != nil {
+		return err
+	}
+	c.set(len(all), guestapi.PortsNote{Ports: published(all), Names: named(all), Subnets: subnets})
 	return nil
 }
 

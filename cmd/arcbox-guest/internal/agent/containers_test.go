@@ -38,6 +38,8 @@ func (d *daemon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		io.WriteString(w, d.list)
+	case dockerAPI + "/networks":
+		io.WriteString(w, d.networks())
 	case dockerAPI + "/events":
 		http.NewResponseController(w).Flush()
 		for {
@@ -92,14 +94,15 @@ func TestContainersAreTold(t *testing.T) {
 	next(t, h, ports, guestapi.PortsNote{})
 	next(t, h, running, 0)
 	must(t, h, guestapi.StartService, &guestapi.StartServiceReq{Name: dockerd})
+	subnets := []string{"172.17.0.0/16"}
 	both := []string{"172.17.0.3", "172.18.0.2"}
 	next(t, h, ports, guestapi.PortsNote{
 		Ports: []guestapi.Published{{Protocol: "tcp", Port: 8080}},
-		Names: []guestapi.Named{{Name: "front.shop", Addresses: both}, {Name: "web", Addresses: both}},
+		Names: []guestapi.Named{{Name: "front.shop", Addresses: both}, {Name: "web", Addresses: both}}, Subnets: subnets,
 	})
 	next(t, h, running, 3)
 	d.change(`[{"Ports":[{"PublicPort":53,"Type":"udp"}]}]`)
-	next(t, h, ports, guestapi.PortsNote{Ports: []guestapi.Published{{Protocol: "udp", Port: 53}}})
+	next(t, h, ports, guestapi.PortsNote{Ports: []guestapi.Published{{Protocol: "udp", Port: 53}}, Subnets: subnets})
 	must(t, h, guestapi.StopService, &guestapi.StopServiceReq{Name: dockerd})
 	next(t, h, ports, guestapi.PortsNote{})
 	next(t, h, running, 0)
