@@ -14,6 +14,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/lease"
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/agent/power"
+	"github.com/arcboxlabs/arcbox-go/agent/route"
 	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -29,6 +30,7 @@ type Options struct {
 	VMProgram string // path of arcbox-vm
 	// NetProgram is the path of arcbox-net; "" for machines without a network.
 	NetProgram string
+	Routes     route.Host     // ways of the host to containers; nil where there can be none
 	Library    *boot.Library  // the boot assets
 	Config     config.Sources // the settings
 	Mock       bool           // machines without VMs

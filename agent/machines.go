@@ -9,7 +9,7 @@ import (
 // openMachines reads the records and adopts what runs.
 func (a *agent) openMachines(ctx context.Context) (*machine.Manager, error) {
 	o := machine.Options{
-		Home: a.options.Home, Program: a.options.VMProgram, NetProgram: a.options.NetProgram, Mock: a.options.Mock,
+		Home: a.options.Home, Program: a.options.VMProgram, NetProgram: a.options.NetProgram, Routes: a.options.Routes, Mock: a.options.Mock,
 		Settings: a.settings, Events: &a.bus, Log: a.log, Library: a.options.Library,
 	}
 	if a.options.Library != nil {

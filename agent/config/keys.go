@@ -51,6 +51,8 @@ var Keys = []*Key{
 		"Give memory that the guest does not need back to the host.").is(true),
 	key("machine.publish", oneOf(PublishLoopback, PublishAll), func(s *Settings) *Publish { return &s.Machine.Publish }, Now,
 		"Who can connect to the ports that containers publish: this host (loopback), or every other that reaches it as well (all).").is(PublishLoopback),
+	key("machine.routes", oneOf(RoutesOff, RoutesOn), func(s *Settings) *Routes { return &s.Machine.Routes }, Now,
+		"Whether this host reaches containers by their own addresses, without published ports. It takes rights that ArcBox does not need else.").is(RoutesOff),
 	key("machine.idle_timeout", span(0, 24*time.Hour), func(s *Settings) *time.Duration { return &s.Machine.IdleTimeout }, Now,
 		"How long a machine must be unused to be idle; 0 for never.").is(300 * time.Second),
 	key("machine.auto_stop", yesNo(), func(s *Settings) *bool { return &s.Machine.AutoStop }, Now,

@@ -23,6 +23,7 @@ type Machine struct {
 	Cmdline     string
 	Balloon     bool
 	Publish     Publish
+	Routes      Routes
 
 	IdleTimeout    time.Duration // 0: never
 	AutoStop       bool
@@ -63,6 +64,14 @@ type Publish string
 const (
 	PublishLoopback Publish = "loopback"
 	PublishAll      Publish = "all"
+)
+
+// Routes are the host's ways to containers by their own addresses.
+type Routes string
+
+const (
+	RoutesOff Routes = "off"
+	RoutesOn  Routes = "on"
 )
 
 // Flush is when a guest's flush is answered.

@@ -132,6 +132,7 @@ func options(f *flags) (o agent.Options, closeLog func() error, err error) {
 	return agent.Options{
 		Home: h, VMProgram: vm, NetProgram: network, Takeover: f.takeover, Mock: f.mock, Log: log, Config: config.Standard(h),
 		PeerRequirement: peerRequirement,
+		Routes:          routes(),
 		Library:         boot.OpenLibrary(h.Boot(), filepath.Join(shared, "boot")),
 	}, closeLog, nil
 }

@@ -235,6 +235,7 @@ func (s *session) setLink(l *link) {
 	if l != nil {
 		s.pulse.beat(s.beatTime())
 		s.m.life.Report(lifecycle.Ready, s.epoch, nil)
+		s.lookAtRoutes()
 	}
 }
 

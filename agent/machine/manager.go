@@ -92,6 +92,7 @@ func (g *Manager) Reconfigured() {
 		m.mu.Unlock()
 		if s != nil {
 			s.lookAtPorts()
+			s.lookAtRoutes()
 		}
 	}
 }

@@ -206,6 +206,7 @@ func (s *session) setNetwork(p *Process) {
 	s.network = p
 	s.mu.Unlock()
 	s.lookAtPorts()
+	s.lookAtRoutes()
 	if p != nil {
 		s.m.log.Info().Int("pid", p.Pid()).Msg("the machine has a network")
 		s.m.mgr.publish(agentapi.Event{Kind: agentapi.NetworkUp, Machine: s.m.name})

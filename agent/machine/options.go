@@ -9,6 +9,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/event"
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
+	"github.com/arcboxlabs/arcbox-go/agent/route"
 	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
 )
@@ -19,8 +20,10 @@ type Options struct {
 	Program string // path of arcbox-vm
 	// NetProgram is the path of arcbox-net; "" for machines without a network.
 	NetProgram string
-	Events     *event.Bus
-	Log        zerolog.Logger
+	// Routes are the host's, for direct ways to containers; nil where there can be none.
+	Routes route.Host
+	Events *event.Bus
+	Log    zerolog.Logger
 
 	// Settings are what is configured now for the machine called name; they are asked for at each use, and may change between. Nil
 	// means the defaults.
@@ -58,6 +61,7 @@ type Settings struct {
 	Flush       vmapi.Flush   // what a guest's flush means; "" for host
 	DiskReserve int64         // of storage.Spec
 	PublishAll  bool          // ports that the guest publishes are the host's on all its addresses, and not only on its loopback
+	Routes      bool          // the host reaches containers by their own addresses
 	Orphan      time.Duration // how long a VM waits for the next agent; 0 for vmapi's default
 }
 

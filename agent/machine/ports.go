@@ -32,10 +32,12 @@ func (s *session) publishes(n *guestapi.PortsNote) {
 	n.Ports = n.Ports[:min(len(n.Ports), guestapi.MaxPublished)]
 	n.Ports = slices.DeleteFunc(n.Ports, func(p guestapi.Published) bool { return p.Port == 0 || p.Protocol != "tcp" && p.Protocol != "udp" })
 	n.Names = n.Names[:min(len(n.Names), guestapi.MaxNamed)]
+	s.hasSubnets(n.Subnets)
 	s.mu.Lock()
 	s.ports = n
 	s.mu.Unlock()
 	s.lookAtPorts()
+	s.lookAtRoutes()
 }
 
 func (s *session) lookAtPorts() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -35,8 +36,9 @@ type session struct {
 	forced  sync.Once
 	done    chan struct{} // closed when all has ended
 
-	portsDue chan struct{} // has a word when keepPorts is to look
-	netTried chan struct{} // closed when the network is there, or was tried in vain
+	portsDue  chan struct{} // has a word when keepPorts is to look
+	routesDue chan struct{} // has a word when keepRoutes is to look
+	netTried  chan struct{} // closed when the network is there, or was tried in vain
 
 	power chan struct{} // has a word while nobody starts, freezes or thaws the guest
 
@@ -48,6 +50,7 @@ type session struct {
 	dockerOf *link               // whose guest has dockerd ready
 	said     *docker.Said        // by its dockerd; nil before somebody has asked
 	ports    *guestapi.PortsNote // what the guest publishes; nil before it has said so
+	subnets  []netip.Prefix      // where its containers are
 	network  *Process            // that plays the network; nil while there is none
 	relinked chan struct{}       // closed when there is another link
 	report   *guestapi.ReportNote
@@ -71,7 +74,7 @@ type verdict struct {
 func newSession(m *Machine, epoch uint64, made *Record, proc *Process) *session {
 	s := &session{
 		m: m, epoch: epoch, made: made, proc: proc, over: make(chan struct{}), force: make(chan struct{}), done: make(chan struct{}),
-		power: make(chan struct{}, 1), relinked: make(chan struct{}), netTried: make(chan struct{}), portsDue: make(chan struct{}, 1), started: time.Now(),
+		power: make(chan struct{}, 1), relinked: make(chan struct{}), netTried: make(chan struct{}), portsDue: make(chan struct{}, 1), routesDue: make(chan struct{}, 1), started: time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulse, s.tight = newPulse(), make(chan struct{}, 1)
@@ -87,6 +90,7 @@ func (s *session) begin(after uint64, adopted bool) {
 	s.watch.Go(s.watchPulse)
 	s.watch.Go(func() { s.keepNetwork(adopted) })
 	s.watch.Go(s.keepPorts)
+	s.watch.Go(s.keepRoutes)
 	s.logConsoles(adopted)
 }
 

@@ -214,9 +214,13 @@ const (
 	PortPublished    EventKind = "port-published" // Message is "127.0.0.1:8080/tcp"
 	PortWithdrawn    EventKind = "port-withdrawn"
 	PortConflict     EventKind = "port-conflict" // a container's port that the host has no room for; Cause
-	RecordSetAside   EventKind = "record"        // a record could not be read; Message has where it is now
-	HostEvent        EventKind = "host"          // the host sleeps, wakes, is short of memory, hot or on low power
-	SetupChanged     EventKind = "setup"
+	// Message of these is the network of containers, "172.17.0.0/16"; Cause says why.
+	RouteInstalled EventKind = "container-route-installed" // the host reaches containers there by their own addresses
+	RouteRemoved   EventKind = "container-route-removed"
+	RouteFailed    EventKind = "container-route-failed" // without Message it is the way to all of them
+	RecordSetAside EventKind = "record"                 // a record could not be read; Message has where it is now
+	HostEvent      EventKind = "host"                   // the host sleeps, wakes, is short of memory, hot or on low power
+	SetupChanged   EventKind = "setup"
 	// Resync says that Missed events were dropped before the next one: ask for the state anew.
 	Resync EventKind = "resync"
 )

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if url := os.Getenv(fetchVar); url != "" {
+		fetch(url)
+	}
 	status := kit.Main(m, "", "arcboxd")
 	if status == 0 {
 		if err := goleak.Find(); err != nil {
@@ -31,6 +36,22 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(status)
+}
+
+// fetchVar has the test binary fetch a page and print it.
+const fetchVar = "ARCBOX_TEST_FETCH"
+
+func fetch(url string) {
+	client := &http.Client{Timeout: 20 * time.Second}
+	resp, err := client.Get(url)
+	if err == nil {
+		_, err = io.Copy(os.Stdout, resp.Body)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // patience is how long anything may take that a test waits for.
