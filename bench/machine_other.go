@@ -11,3 +11,5 @@ const keeperVar = "ARCBOX_BENCH_KEEPER"
 func keep(string) error { return nil }
 
 func frontSuites() []*suite { return nil }
+
+func dockerSuites() []*suite { return nil }

@@ -48,20 +48,25 @@ type samples struct{ ours, peer, floor map[string][]float64 }
 
 func main() {
 	if program := os.Getenv(keeperVar); program != "" {
-		if err := keep(program); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
-		return
+		end(keep(program))
+	}
+	if os.Getenv(bareVar) != "" {
+		end(bare())
 	}
 	only := flag.String("only", "", "measure what this `regexp` matches")
 	out := flag.String("out", "build/bench.json", "write the figures to `FILE`")
 	rounds := flag.Int("rounds", 0, "rounds of each; 0 for each suite's own number")
 	flag.Parse()
-	if err := run(*only, *out, *rounds); err != nil {
+	end(run(*only, *out, *rounds))
+}
+
+// end ends this process, with what went wrong.
+func end(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 func run(only, out string, rounds int) error {
@@ -69,13 +74,14 @@ func run(only, out string, rounds int) error {
 	if err != nil {
 		return fmt.Errorf("cannot use -only: %w", err)
 	}
-	suites := slices.Concat(blkSuites(), vsockSuites(), []*suite{allocSuite(), hvfSuite()}, rpcSuites())
+	suites := slices.Concat(blkSuites(), vsockSuites(), []*suite{allocSuite(), hvfSuite(), netSuite()}, rpcSuites(), relaySuites())
 	guests, err := guestSuites()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: figures with a guest are left out: %v\n", err)
 	}
 	suites = append(suites, guests...)
 	suites = append(suites, frontSuites()...)
+	suites = append(suites, dockerSuites()...)
 	suites = append(suites, machineSuites(filepath.Join("bin", "arcbox-vm"))...)
 	var all []figure
 	for _, s := range suites {

@@ -34,10 +34,10 @@ func vsockSuites() (suites []*suite) {
 		tput, rtt := "vsock.throughput"+fd, "vsock.rtt"+fd
 		suites = append(suites, &suite{
 			names: []string{tput, tput + ".in", tput + ".out"}, rounds: 7, peer: unixPeer, unit: "MiB/s", more: true,
-			round: func(s *samples) error { return vsockThroughput(s, tput, ours) },
+			round: func(s *samples) error { return throughput(s, tput, ours, withPair) },
 		}, &suite{
 			names: []string{rtt}, rounds: 7, peer: unixPeer, unit: "us",
-			round: func(s *samples) error { return vsockRTT(s, rtt, ours) },
+			round: func(s *samples) error { return roundTrip(s, rtt, ours, withPair) },
 		})
 	}
 	return suites
@@ -46,11 +46,11 @@ func vsockSuites() (suites []*suite) {
 // A stage has one end of a stream play a role, and times what is done at the other, in seconds.
 type stage func(role, func(net.Conn) error) (float64, error)
 
-// vsockThroughput measures into the guest and out of it; the figure without a direction is both,
+// throughput measures into the other end and out of it; the figure without a direction is both,
 // one after the other.
-func vsockThroughput(s *samples, name string, ours stage) error {
+func throughput(s *samples, name string, ours, peer stage) error {
 	var in, out [2]float64 // ours, the peer
-	for i, m := range []stage{ours, withPair} {
+	for i, m := range []stage{ours, peer} {
 		var err error
 		if in[i], err = m(sinks, write); err != nil {
 			return err
@@ -66,16 +66,16 @@ func vsockThroughput(s *samples, name string, ours stage) error {
 	return nil
 }
 
-func vsockRTT(s *samples, name string, ours stage) error {
+func roundTrip(s *samples, name string, ours, peer stage) error {
 	took, err := ours(echoes, pingPong)
 	if err != nil {
 		return err
 	}
-	peer, err := withPair(echoes, pingPong)
+	theirs, err := peer(echoes, pingPong)
 	if err != nil {
 		return err
 	}
-	s.add(name, took/vsockTrips*1e6, peer/vsockTrips*1e6)
+	s.add(name, took/vsockTrips*1e6, theirs/vsockTrips*1e6)
 	return nil
 }
 

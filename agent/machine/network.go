@@ -161,7 +161,7 @@ func (s *session) startNetwork(path string) (*Process, error) {
 		return nil, err
 	}
 	defer meet.Close()
-	p, err := netProgram.start(s.m.mgr.opts.NetProgram, log)
+	p, err := StartNetwork(s.m.mgr.opts.NetProgram, log)
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,11 @@ func StartProcess(path string, stderr *os.File) (*Process, error) {
 	return vmProgram.start(path, stderr)
 }
 
+// StartNetwork is StartProcess for arcbox-net.
+func StartNetwork(path string, stderr *os.File) (*Process, error) {
+	return netProgram.start(path, stderr)
+}
+
 // start runs the program at path.
 func (prog program) start(path string, stderr *os.File) (*Process, error) {
 	sock, theirs, err := ipc.Pair()
