@@ -6,7 +6,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
@@ -27,6 +30,64 @@ type Log struct {
 
 // NewLog makes a Log that is copied to out, whose writes must not wait and may fail.
 func NewLog(out io.Writer) *Log { return &Log{out: out, changed: make(chan struct{})} }
+
+// A logFile is the end of an output where the next agent finds it: path, and path.old with what came before, of about logSize each.
+// The guest's memory is where both are, as /run is.
+type logFile struct {
+	path string
+	f    *os.File // nil before the first write, and after one that failed
+	size int
+}
+
+// openLog is a Log that begins with what was written to the one before it at that path.
+func openLog(path string) *Log {
+	l := NewLog(&logFile{path: path})
+	for _, p := range []string{path + ".old", path} {
+		text, _ := os.ReadFile(p) // which is not there, for most
+		l.kept = append(l.kept, text...)
+	}
+	l.total = uint64(len(l.kept))
+	return l
+}
+
+// Write is called with the Log's mu held. A file that cannot be written costs the next agent its past and nobody else anything.
+func (f *logFile) Write(p []byte) (n int, err error) {
+	if f.size > logSize {
+		f.close()
+		if err := os.Rename(f.path, f.path+".old"); err != nil {
+			return 0, err
+		}
+	}
+	if f.f == nil {
+		if f.f, err = os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600); err != nil {
+			return 0, err
+		}
+		if info, err := f.f.Stat(); err == nil {
+			f.size = int(info.Size())
+		}
+	}
+	if n, err = f.f.Write(p); err != nil {
+		f.close()
+	}
+	f.size += n
+	return n, err
+}
+
+func (f *logFile) close() {
+	if f.f != nil {
+		f.f.Close()
+		f.f, f.size = nil, 0
+	}
+}
+
+// Close ends what the Log is copied to.
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f, ok := l.out.(*logFile); ok {
+		f.close()
+	}
+}
 
 // Printf writes a line with the time since the kernel's start.
 func (l *Log) Printf(format string, args ...any) {

@@ -365,6 +365,7 @@ func (s *service) close() {
 		s.pipe.Close()
 		s.reading.Wait()
 	}
+	s.out.Close()
 }
 
 func (s *service) path(file string) string { return filepath.Join(s.dir, file) }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -208,11 +209,12 @@ func TestServiceThatDoesNotEnd(t *testing.T) {
 func TestServicesOutliveTheAgent(t *testing.T) {
 	dir := t.TempDir()
 	h := serveIn(t, nil, dir)
-	h.define(t, "lasting", definition{Argv: []string{"/bin/sh", "-c", "trap 'echo bye; exit' TERM; while :; do echo tick; sleep 0.02; done"}})
+	h.define(t, "lasting", definition{Argv: []string{"/bin/sh", "-c", "trap 'echo bye; exit' TERM; echo first words; while :; do echo tick; sleep 0.02; done"}})
 	h.define(t, "gone", definition{Argv: []string{"/bin/sleep", "1000"}})
 	h.define(t, "with-the-guest", definition{Argv: []string{"/bin/sleep", "1000"}, Start: true})
 	was := must(t, h, guestapi.StartService, &guestapi.StartServiceReq{Name: "lasting"}).Service
 	gone := must(t, h, guestapi.StartService, &guestapi.StartServiceReq{Name: "gone"}).Service
+	until(t, "its first words are there", func() bool { return strings.Contains(h.log(t, "lasting"), "tick") })
 	h.end()
 	if !lives(was.PID) {
 		t.Fatal("the service died with the agent")
@@ -231,7 +233,11 @@ func TestServicesOutliveTheAgent(t *testing.T) {
 		t.Errorf("what died meanwhile is %+v", s)
 	}
 	until(t, "what is to run with the guest does", func() bool { return next.service(t, "with-the-guest").State == ready })
-	until(t, "its output goes on", func() bool { return strings.Contains(next.log(t, "lasting"), "tick") })
+	before := next.log(t, "lasting")
+	if !strings.HasPrefix(before, "first words\n") {
+		t.Errorf("of what it said before there is %.100q", before)
+	}
+	until(t, "its output goes on", func() bool { return len(next.log(t, "lasting")) > len(before) })
 	for _, name := range []string{"lasting", "with-the-guest"} {
 		must(t, next, guestapi.StopService, &guestapi.StopServiceReq{Name: name})
 	}
@@ -302,6 +308,26 @@ func TestLogKeepsTheEnd(t *testing.T) {
 	}
 	if text, _, _ := l.from(1 << 60); len(text) != 0 {
 		t.Errorf("beyond the end is %q", text)
+	}
+}
+
+// The next agent has the end of what the last one kept, however much that was, and its files stay small.
+func TestLogOutlivesTheAgent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := openLog(path)
+	for range 5 * logSize / 100 {
+		fmt.Fprintf(l, "%099d\n", 7)
+	}
+	fmt.Fprintln(l, "the end")
+	want, _, _ := l.from(0)
+	l.Close()
+	if got, _, _ := openLog(path).from(0); string(got) != string(want) {
+		t.Errorf("the next one has %d bytes, ending in %q; want %d", len(got), got[max(0, len(got)-20):], len(want))
+	}
+	for _, p := range []string{path, path + ".old"} {
+		if info, err := os.Stat(p); err != nil || info.Size() > logSize+1000 {
+			t.Errorf("%s: %v, %v", p, info, err)
+		}
 	}
 }
 

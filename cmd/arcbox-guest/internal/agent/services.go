@@ -42,7 +42,7 @@ func (ss *services) find(name string) (*service, error) {
 		return nil, err
 	}
 	s := &service{
-		name: name, dir: filepath.Join(ss.run, name), dirs: ss.dirs, starter: ss.starter, out: NewLog(nil), ctx: ss.ctx,
+		name: name, dir: filepath.Join(ss.run, name), dirs: ss.dirs, starter: ss.starter, out: openLog(filepath.Join(ss.run, name, "log")), ctx: ss.ctx,
 		meanwhile: ss.meanwhile[name],
 		changed:   make(chan struct{}), status: guestapi.Service{Name: name, State: stopped, Since: clock.Uptime().Milliseconds()},
 	}
