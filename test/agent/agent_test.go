@@ -53,9 +53,6 @@ func TestAUsersDay(t *testing.T) {
 	if now.BootID != m.BootID || now.VMPID != m.VMPID {
 		t.Errorf("the machine is another one: %s, process %d; it was %s, %d", now.BootID, now.VMPID, m.BootID, m.VMPID)
 	}
-	if many := kit.Rounds(0, 50); many > 0 {
-		dockersWork(t, u, newDocker(t, u), many)
-	}
 	if out := u.run("stop"); !strings.Contains(out, "default is stopped") {
 		t.Errorf("stop says %q", out)
 	}

@@ -31,6 +31,9 @@ func newDocker(t *testing.T, u *user) *docker {
 	return &docker{t, []string{"DOCKER_HOST=unix://" + path, "DOCKER_CONFIG=" + t.TempDir(), "DOCKER_BUILDKIT=0"}}
 }
 
+// of is the same command line, for a subtest.
+func (d *docker) of(t *testing.T) *docker { return &docker{t, d.env} }
+
 // try runs docker, which scripts/deps installs, with text as its standard input.
 func (d *docker) try(stdin string, args ...string) result {
 	d.t.Helper()
@@ -209,7 +212,7 @@ func busyboxImage(t *testing.T, u *user) string {
 		t.Fatal(err)
 	}
 	u.run("cp", "default:/usr/bin/busybox", filepath.Join(bin, "busybox"))
-	for _, name := range []string{"sh", "cat", "echo", "sleep", "httpd", "nc", "nslookup"} {
+	for _, name := range []string{"sh", "cat", "echo", "sleep", "httpd", "nc", "nslookup", "wget", "stty", "sed"} {
 		if err := os.Symlink("busybox", filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}

@@ -126,15 +126,15 @@ func newFerry(t *testing.T, size int) *ferry {
 }
 
 // freight are the bytes: random, and the same each time.
-func (f *ferry) freight() io.Reader {
-	return io.LimitReader(rand.NewChaCha8([32]byte{1}), int64(f.size))
+func freight(size int) io.Reader {
+	return io.LimitReader(rand.NewChaCha8([32]byte{1}), int64(size))
 }
 
 // carry has the guest fetch the bytes and send them back, and compares.
 func (f *ferry) carry(u *user) {
 	f.t.Helper()
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		r := f.freight()
+		r := freight(f.size)
 		w.Header().Set("Content-Length", itoa(f.size))
 		io.CopyN(w, r, int64(f.size/2))
 		w.(http.Flusher).Flush()
@@ -163,7 +163,7 @@ func (f *ferry) carry(u *user) {
 		f.t.Fatalf("the guest's transfer: exit %d\n%s%s", r.status, r.out, r.err)
 	}
 	want := sha256.New()
-	io.Copy(want, f.freight())
+	io.Copy(want, freight(f.size))
 	if n := <-size; n != int64(f.size) || string(got.Sum(nil)) != string(want.Sum(nil)) {
 		f.t.Errorf("%d bytes came back of %d, or others", n, f.size)
 	}
