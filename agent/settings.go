@@ -88,7 +88,7 @@ func settingsOf(m config.Machine) machine.Settings {
 		IdleAfter: m.IdleTimeout, NoStop: !m.AutoStop, StopAfter: m.AutoStopAfter, NoBalloon: !m.Balloon,
 		HealthEvery: m.HealthInterval, Limits: lifecycle.Limits{Start: m.StartTimeout, Grace: m.StopGrace},
 		Flush: vmapi.Flush(m.Flush), DiskReserve: m.Preallocate, PublishAll: m.Publish == config.PublishAll,
-		Routes: m.Routes == config.RoutesOn,
+		Routes: m.Routes == config.RoutesOn, X8664: m.X8664,
 	}
 	if m.IdleTimeout == 0 {
 		s.IdleAfter = never

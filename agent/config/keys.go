@@ -49,6 +49,8 @@ var Keys = []*Key{
 		"Words to add to the kernel's command line.").is(""),
 	key("machine.balloon", yesNo(), func(s *Settings) *bool { return &s.Machine.Balloon }, NextStart,
 		"Give memory that the guest does not need back to the host.").is(true),
+	key("machine.x86_64", yesNo(), func(s *Settings) *bool { return &s.Machine.X8664 }, NextStart,
+		"Run x86-64 programs too, and with them containers of linux/amd64, by QEMU's emulation in the guest.").is(true),
 	key("machine.publish", oneOf(PublishLoopback, PublishAll), func(s *Settings) *Publish { return &s.Machine.Publish }, Now,
 		"Who can connect to the ports that containers publish: this host (loopback), or every other that reaches it as well (all).").is(PublishLoopback),
 	key("machine.routes", oneOf(RoutesOff, RoutesOn), func(s *Settings) *Routes { return &s.Machine.Routes }, Now,

@@ -22,6 +22,7 @@ type Machine struct {
 	Kernel      string
 	Cmdline     string
 	Balloon     bool
+	X8664       bool
 	Publish     Publish
 	Routes      Routes
 

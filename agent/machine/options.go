@@ -46,6 +46,7 @@ type Settings struct {
 	Kernel  string // path of a kernel instead of the boot asset's
 	Cmdline string // added to the asset's
 	Backend string // engine; "" for the host's best
+	X8664   bool   // run x86-64 programs too; machines of RoleRosetta do so anyway
 	Asset   string // which boot asset: an ID or a flavour; "" for the library's default
 
 	IdleAfter time.Duration // without use; 5 min

@@ -29,7 +29,9 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 	if s.Room > 0 {
 		more = append(more, guestapi.RoomParam+strconv.FormatInt(s.Room, 10))
 	}
-	if r.Role == RoleRosetta {
+	emulator := asset.Path(boot.EmulatorName)
+	emulates := r.Role == RoleRosetta || s.X8664 && emulator != ""
+	if emulates {
 		more = append(more, guestapi.EmulateParam)
 	}
 	line, err := boot.Cmdline(asset.Manifest.Cmdline, strings.TrimSpace(strings.Join(append(more, a.Cmdline), " ")), 0)
@@ -41,12 +43,11 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 		return nil, fmt.Errorf("cannot resolve the boot of %s: the boot asset %s has no %s", r.Name, asset.ID, boot.RootName)
 	}
 	d.Cmdline = line
-	d.Disks = []string{root + readOnlyMark, r.Data}
-	if emulator := asset.Path(boot.EmulatorName); emulator != "" && r.Role == RoleRosetta {
+	d.Disks = append([]string{root + readOnlyMark, r.Data}, a.Disks...)
+	if emulates && emulator != "" { // behind the others, which keep their names
 		d.Disks = append(d.Disks, emulator+readOnlyMark)
 	}
-	d.Disks = append(d.Disks, a.Disks...)
-	if docker := asset.Path(boot.DockerName); docker != "" { // last: the others keep their names
+	if docker := asset.Path(boot.DockerName); docker != "" {
 		d.Disks = append(d.Disks, docker+readOnlyMark)
 	}
 	return d, nil

@@ -27,10 +27,14 @@ func TestWhatAMachineIsMadeOf(t *testing.T) {
 		{"as configured", agentapi.Spec{Name: "default"}, 2, "/assets/1/Image", "console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 earlycon", "/assets/1/root.erofs,ro /data/docker.img"},
 		{"as asked", agentapi.Spec{Name: "a", CPUs: 4, Kernel: "/k", Cmdline: "mine", Disks: []string{"/x,ro"}}, 4, "/k",
 			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 mine earlycon", "/assets/1/root.erofs,ro /data/a.img /x,ro"},
+		{"any program, as configured", agentapi.Spec{Name: "b", Disks: []string{"/x,ro"}}, 2, "/assets/1/Image",
+			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/b.img /x,ro /assets/1/x86-64.erofs,ro"},
 		{"another role", agentapi.Spec{Name: "rosetta", Role: RoleRosetta}, 2, "/assets/1/Image",
 			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/docker-rosetta.img /assets/1/x86-64.erofs,ro"},
 	}
 	for _, tt := range tests {
+		conf := conf
+		conf.X8664 = tt.name == "any program, as configured"
 		r, err := desire(aRecord(t, tt.spec, 3), conf, anAsset("1"))
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
