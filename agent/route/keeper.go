@@ -157,6 +157,9 @@ func (k *Keeper) reconcile(ctx context.Context) error {
 	return k.outcome(netip.Prefix{}, err)
 }
 
+// errTold is beside what a network's own event has told.
+var errTold = errors.New("told")
+
 // outcome tells of a failure that was not told, and remembers what was. It gives err back. That a wire is gone was told of its
 // routes.
 func (k *Keeper) outcome(subnet netip.Prefix, err error) error {
@@ -164,7 +167,7 @@ func (k *Keeper) outcome(subnet netip.Prefix, err error) error {
 		delete(k.failed, subnet)
 		return nil
 	}
-	if text := err.Error(); k.failed[subnet] != text && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrGone) {
+	if text := err.Error(); k.failed[subnet] != text && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrGone) && !errors.Is(err, errTold) {
 		k.failed[subnet] = text
 		k.Tell(Event{Failed, subnet, k.wire, err})
 	}
@@ -255,7 +258,7 @@ func (k *Keeper) table(ctx context.Context, want Wanted) error {
 			k.has[p] = true
 			k.Tell(Event{Installed, p, k.wire, nil})
 		} else if !errors.Is(err, ErrTaken) {
-			errs = errors.Join(errs, err)
+			errs = errors.Join(errs, errTold, err)
 		}
 	}
 	return errs
