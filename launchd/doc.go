@@ -7,6 +7,8 @@
 // The package imports nothing of ours. Any program may use it: one that manages the
 // agent calls New, the agent itself calls Files or Listeners.
 //
+// NewDaemon is the same for one program of the whole Mac, that runs as root.
+//
 // # What is promised
 //
 //   - Install, Uninstall, Start and Stop may be repeated: what is already so is left

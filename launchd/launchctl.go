@@ -33,12 +33,17 @@ const (
 type launchctl struct {
 	tool
 	names  []string // the label, then former ones
-	domain string   // gui/501
+	domain string   // gui/501, or system
 	dir    string   // where plists are
 }
 
 func newLaunchctl(path, home string, uid int, names []string) *launchctl {
 	return &launchctl{tool{path: path}, names, "gui/" + strconv.Itoa(uid), filepath.Join(home, "Library", "LaunchAgents")}
+}
+
+// newDaemonctl is for the domain of the Mac itself, which is always there.
+func newDaemonctl(path, dir, label string) *launchctl {
+	return &launchctl{tool{path: path}, []string{label}, "system", dir}
 }
 
 func (m *launchctl) label() string             { return m.names[0] }

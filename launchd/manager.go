@@ -48,10 +48,12 @@ type Agent struct {
 	Description string
 }
 
-// A Socket is a Unix stream socket that only the user may connect to.
+// A Socket is a Unix stream socket that only one user may connect to.
 type Socket struct {
 	Name string // what the agent asks Listeners for
 	Path string // absolute
+	// Owner is the user of a daemon's socket; 0 is the manager's own.
+	Owner int
 }
 
 // A Manager keeps one agent. Any goroutine may use it, but no two of them at once,
@@ -125,6 +127,18 @@ func New(label string, former ...string) (Manager, error) {
 		return newSystemctl("systemctl", filepath.Join(dir, "systemd", "user"), names), nil
 	}
 	return nil, fmt.Errorf("cannot install an agent on %s: it has neither launchd nor systemd", runtime.GOOS)
+}
+
+// NewDaemon makes the manager of the whole Mac, for a program that runs as root whoever is logged in. Only root can use it. Errors: a
+// label that cannot be one; a system without launchd.
+func NewDaemon(label string) (Manager, error) {
+	if !labels.MatchString(label) {
+		return nil, fmt.Errorf("cannot use %q as a label: it is not a name like com.example.agent", label)
+	}
+	if runtime.GOOS != "darwin" {
+		return nil, fmt.Errorf("cannot install a daemon on %s: it has no launchd", runtime.GOOS)
+	}
+	return newDaemonctl("/bin/launchctl", "/Library/LaunchDaemons", label), nil
 }
 
 var (

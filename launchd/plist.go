@@ -33,8 +33,9 @@ type job struct {
 type keepAlive struct{ SuccessfulExit bool }
 
 type jobSocket struct {
-	SockPathName string
-	SockPathMode int // decimal in the file: 384 is 0600
+	SockPathName  string
+	SockPathMode  int // decimal in the file: 384 is 0600
+	SockPathOwner int `plist:",omitempty"`
 }
 
 type jobLimits struct{ NumberOfFiles uint64 }
@@ -61,7 +62,7 @@ func newJob(label string, a Agent) job {
 		if j.Sockets == nil {
 			j.Sockets = map[string]jobSocket{}
 		}
-		j.Sockets[s.Name] = jobSocket{SockPathName: s.Path, SockPathMode: 0o600}
+		j.Sockets[s.Name] = jobSocket{SockPathName: s.Path, SockPathMode: 0o600, SockPathOwner: s.Owner}
 	}
 	for _, name := range a.MachServices {
 		if j.MachServices == nil {

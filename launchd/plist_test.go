@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write testdata/agent.plist, agent.servi
 var whole = Agent{
 	Program: "/Applications/My App.app/Contents/MacOS/agent", Args: []string{"run", `<&"'%h $HOME \n>`, ""},
 	Env:          map[string]string{"B": "2 50%", "A": `"quoted" \ $x`},
-	Sockets:      []Socket{{"api", "/Users/me/.agent/run/a%b c.sock"}},
+	Sockets:      []Socket{{Name: "api", Path: "/Users/me/.agent/run/a%b c.sock"}},
 	MachServices: []string{"com.example.agent"}, Log: "/Users/me/.agent/log/a b%.log", OpenFiles: 10240,
 	StopTimeout: 1500 * time.Millisecond, Bundle: "com.example.app", Description: "Agent at 100%",
 }

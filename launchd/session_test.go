@@ -50,7 +50,7 @@ func newSession(t *testing.T, label, former, home string) *session {
 	must(t, "executable", err)
 	return &session{Manager: m, home: home, former: former, agent: Agent{
 		Program: self, Env: map[string]string{asVar: "agent", "AGENT_TEST": `50% "of" $HOME \`, house.Var: ""},
-		Sockets:   []Socket{{"api", filepath.Join(home, "with space/100%/api.sock")}},
+		Sockets:   []Socket{{Name: "api", Path: filepath.Join(home, "with space/100%/api.sock")}},
 		OpenFiles: 4096, Log: filepath.Join(home, "log dir/agent.log"),
 	}}
 }
@@ -151,7 +151,7 @@ func testCrash(t *testing.T, h *session) {
 func testAnother(t *testing.T, h *session) {
 	pid, _ := h.ask(t, "")
 	h.agent.Env["AGENT_TEST"] = "another"
-	h.agent.Sockets = append(h.agent.Sockets, Socket{"extra", filepath.Join(h.home, "extra.sock")})
+	h.agent.Sockets = append(h.agent.Sockets, Socket{Name: "extra", Path: filepath.Join(h.home, "extra.sock")})
 	must(t, "install", h.Install(t.Context(), h.agent))
 	if again, word := h.ask(t, ""); again == pid || word != "another" {
 		t.Errorf("%d answers %q, before it was %d", again, word, pid)

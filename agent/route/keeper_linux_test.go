@@ -49,7 +49,7 @@ func (n *network) Wire(context.Context) (string, netip.Addr, []netip.Prefix, err
 }
 
 func (n *network) Plug(_ context.Context, w *route.Wire, pass []netip.Prefix) error {
-	fd, err := unix.Dup(int(w.File.Fd()))
+	fd, err := unix.FcntlInt(w.File.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
