@@ -3,7 +3,7 @@
 
 GO       ?= go
 MODULE   := github.com/arcboxlabs/arcbox-go
-PROGRAMS := arcbox arcboxd arcbox-vm arcbox-net
+PROGRAMS := arcbox arcboxd arcbox-vm arcbox-net arcbox-routed
 GOFILES  := $(shell git ls-files --cached --others --exclude-standard '*.go' 2>/dev/null)
 
 # Packages whose tests run a guest on the software engine in their own process:

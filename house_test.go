@@ -82,12 +82,14 @@ var rules = []rule{
 		exactly("hv", "hv/mem", "hv/arm64", "ipc", "launchd", "boot/fdt", "boot/image", "agent/lifecycle", "agent/storage/file"), []string{}, nil},
 	{"hv/irq knows the architecture only", exactly("hv/irq"), []string{"hv/arm64"}, nil},
 	{"a device knows queues only", devices, []string{"hv/virtio"}, nil},
-	{"an api package knows the message layer only", exactly("ipc/vmapi", "ipc/netapi", "ipc/agentapi", "ipc/guestapi"), []string{"ipc"}, nil},
+	{"an api package knows the message layer only", exactly("ipc/vmapi", "ipc/netapi", "ipc/agentapi", "ipc/guestapi", "ipc/routeapi"), []string{"ipc"}, nil},
 	{"only arcbox-vm links an engine",
 		func(pkg string) bool {
 			return pkg != "cmd/arcbox-vm" && !within(pkg, "hv/soft") && !within(pkg, "hv/hvf") && !strings.HasSuffix(pkg, "/standin")
 		}, nil, []string{"hv/soft", "hv/hvf"}},
 	{"the agent and the assets never see a hypervisor", inside("agent", "boot"), nil, []string{"hv"}},
+	{"what runs as root knows routes only", exactly("cmd/arcbox-routed"),
+		[]string{"agent/route", "agent/route/helper", "agent/route/system", "ipc", "ipc/unixsock", "launchd"}, nil},
 	{"a program is nobody's library", func(string) bool { return true }, nil, []string{"cmd"}},
 }
 
@@ -133,7 +135,7 @@ func TestRoomsImportWhatTheyMay(t *testing.T) {
 func isGenerator(pkg string) bool { return path.Base(pkg) == "gen" }
 
 func TestUnsafeAndCgoStayWhereTheyBelong(t *testing.T) {
-	cgoRooms := inside("hv/hvf", "ipc/mach", "launchd", "agent/power")
+	cgoRooms := inside("hv/hvf", "ipc/mach", "launchd", "agent/power", "agent/route/vmnet")
 	for _, sys := range systems {
 		for _, r := range rooms(t, sys[0], sys[1]) {
 			if len(r.CgoFiles) > 0 && !cgoRooms(r.ImportPath) {

@@ -1,6 +1,9 @@
 package daemon
 
-import "github.com/arcboxlabs/arcbox-go/agent/route"
+import (
+	"github.com/arcboxlabs/arcbox-go/agent/route"
+	"github.com/arcboxlabs/arcbox-go/agent/route/helper"
+)
 
-// routes are nobody's to change yet.
-func routes() route.Host { return nil }
+// routes take root, which arcbox-routed has where it is installed.
+func routes() route.Host { return helper.NewClient(helper.Socket) }

@@ -38,6 +38,7 @@ var programs = []program{
 	{"arcbox", "com.arcboxlabs.arcbox", ""},
 	{"arcbox-vm", "com.arcboxlabs.arcbox-vm", "entitlements.plist"},
 	{"arcbox-net", "com.arcboxlabs.arcbox-net", ""},
+	{"arcbox-routed", "com.arcboxlabs.arcbox-routed", ""},
 	{mainProgram, bundleID, ""},
 }
 

@@ -3,7 +3,7 @@
 // codesign makes it, with an identity if there is one.
 //
 //	Contents/Info.plist             identifiers and versions
-//	Contents/MacOS                  arcboxd, arcbox, arcbox-vm (alone with the hypervisor's entitlement), arcbox-net
+//	Contents/MacOS                  arcboxd, arcbox, arcbox-vm (alone with the hypervisor's entitlement), arcbox-net, arcbox-routed
 //	Contents/Library/LaunchAgents   the agent, for an app that registers it (SMAppService)
 //	Contents/Resources              arcbox-guest, and boot assets where they are given
 //	Contents/_CodeSignature         what seals the rest
