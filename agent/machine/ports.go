@@ -3,8 +3,9 @@ package machine
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net"
 	"slices"
+	"strconv"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -12,18 +13,20 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 )
 
-// Where ports of the guest appear: the loopback is for this host's users alone.
+// Where ports of the guest appear: the loopback is for this host's users alone. "localhost" is the IPv6 address first for some
+// programs, which then do not try the other.
 const (
-	publishLoopback = "127.0.0.1"
-	publishAll      = "0.0.0.0"
+	publishLoopback  = "127.0.0.1"
+	publishLoopback6 = "::1"
+	publishAll       = "0.0.0.0" // which is IPv6's as well, for Go's net
 )
 
-// publishHost is the address of the host where ports of the guest appear now.
-func (s *session) publishHost() string {
+// publishHosts are the addresses of the host where ports of the guest appear now.
+func (s *session) publishHosts() []string {
 	if s.m.settings().PublishAll {
-		return publishAll
+		return []string{publishAll}
 	}
-	return publishLoopback
+	return []string{publishLoopback, publishLoopback6}
 }
 
 // publishes notes what the guest publishes, which is not to be trusted: what it asks for can only be ports, and whose they are is
@@ -50,7 +53,7 @@ func (s *session) lookAtPorts() {
 // keepPorts makes the host's ports what the guest publishes, and has its containers known by name, whenever that or the network has
 // changed.
 func (s *session) keepPorts() {
-	conflicts := map[guestapi.Published]bool{} // that were told
+	conflicts := map[netapi.Port]bool{} // that were told
 	for {
 		select {
 		case <-s.portsDue:
@@ -63,7 +66,7 @@ func (s *session) keepPorts() {
 		if network == nil || want == nil {
 			continue
 		}
-		if err := s.publish(network, s.publishHost(), want.Ports, conflicts); err != nil && s.ctx.Err() == nil {
+		if err := s.publish(network, portsAt(s.publishHosts(), want.Ports), conflicts); err != nil && s.ctx.Err() == nil {
 			s.m.log.Warn().Err(err).Msg("cannot publish ports") // the network is lost: the next one is told
 		}
 		if err := s.nameContainers(network, want.Names); err != nil && s.ctx.Err() == nil {
@@ -72,25 +75,36 @@ func (s *session) keepPorts() {
 	}
 }
 
-// publish has network publish what is wanted, at an address of the host, and nothing else.
-func (s *session) publish(network *Process, host string, want []guestapi.Published, conflicts map[guestapi.Published]bool) error {
+// portsAt are ports at each address of the host, as the network has them.
+func portsAt(hosts []string, ports []guestapi.Published) (all []netapi.Port) {
+	for _, p := range ports {
+		for _, host := range hosts {
+			all = append(all, netapi.Port{Protocol: p.Protocol, Host: host, HostPort: p.Port, GuestPort: p.Port})
+		}
+	}
+	return all
+}
+
+// publish has network publish what is wanted, and nothing else.
+func (s *session) publish(network *Process, want []netapi.Port, conflicts map[netapi.Port]bool) error {
 	ctx, cancel := context.WithTimeout(s.ctx, askTime)
 	defer cancel()
 	stats, err := ipc.Call(ctx, network.Conn, netapi.Stats, &netapi.StatsReq{})
 	if err != nil {
 		return err
 	}
-	have := map[guestapi.Published]bool{}
+	have := map[netapi.Port]bool{}
 	for _, p := range stats.Ports {
-		is := guestapi.Published{Protocol: p.Protocol, Port: p.HostPort}
-		if slices.Contains(want, is) && p.Host == host {
+		is := p
+		is.Guest = "" // which the network has filled in
+		if slices.Contains(want, is) {
 			have[is] = true
 			continue
 		}
 		if _, err := ipc.Call(ctx, network.Conn, netapi.Withdraw, &netapi.WithdrawReq{Port: p}); err != nil {
 			return err
 		}
-		s.tellPort(agentapi.PortWithdrawn, p.Host, is, nil)
+		s.tellPort(agentapi.PortWithdrawn, is, nil)
 	}
 	for p := range conflicts {
 		if !slices.Contains(want, p) {
@@ -101,18 +115,18 @@ func (s *session) publish(network *Process, host string, want []guestapi.Publish
 		if have[p] {
 			continue
 		}
-		port := netapi.Port{Protocol: p.Protocol, Host: host, HostPort: p.Port, GuestPort: p.Port}
-		_, err := ipc.Call(ctx, network.Conn, netapi.Publish, &netapi.PublishReq{Port: port})
+		_, err := ipc.Call(ctx, network.Conn, netapi.Publish, &netapi.PublishReq{Port: p})
 		var refusal *ipc.Error
 		switch {
 		case err == nil:
 			delete(conflicts, p)
-			s.tellPort(agentapi.PortPublished, host, p, nil)
+			s.tellPort(agentapi.PortPublished, p, nil)
 		case !errors.As(err, &refusal):
 			return err
+		case refusal.Code == netapi.NoAddress: // a host without IPv6
 		case !conflicts[p]:
 			conflicts[p] = true
-			s.tellPort(agentapi.PortConflict, host, p, err)
+			s.tellPort(agentapi.PortConflict, p, err)
 		}
 	}
 	return nil
@@ -133,8 +147,9 @@ func (s *session) nameContainers(network *Process, all []guestapi.Named) error {
 	return err
 }
 
-func (s *session) tellPort(kind agentapi.EventKind, host string, p guestapi.Published, cause error) {
-	e := agentapi.Event{Kind: kind, Machine: s.m.name, Message: fmt.Sprintf("%s:%d/%s", host, p.Port, p.Protocol)}
+func (s *session) tellPort(kind agentapi.EventKind, p netapi.Port, cause error) {
+	where := net.JoinHostPort(p.Host, strconv.Itoa(int(p.HostPort)))
+	e := agentapi.Event{Kind: kind, Machine: s.m.name, Message: where + "/" + p.Protocol}
 	log := s.m.log.Info()
 	if cause != nil {
 		e.Cause = cause.Error()

@@ -244,6 +244,28 @@ func refused(t *testing.T, err error, code ipc.Code) {
 	}
 }
 
+// A published port is the host's at each address that was asked for.
+func TestAPortAtBothLoopbacks(t *testing.T) {
+	conn, g := startNetwork(t, nil)
+	g.listen(t, 7)
+	at := port(t, "tcp")
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		_, err := call(conn, netapi.Publish, &netapi.PublishReq{Port: netapi.Port{Protocol: "tcp", Host: host, HostPort: at, GuestPort: 7}})
+		if err != nil {
+			refused(t, err, netapi.NoAddress)
+			continue
+		}
+		c, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(int(at))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		echoes(t, c, "by way of "+host, false)
+	}
+	_, err := call(conn, netapi.Publish, &netapi.PublishReq{Port: netapi.Port{Protocol: "tcp", Host: "192.0.2.1", HostPort: at, GuestPort: 7}})
+	refused(t, err, netapi.NoAddress)
+}
+
 func TestPortsThatAreNone(t *testing.T) {
 	conn, _ := startNetwork(t, nil)
 	good := netapi.Port{Protocol: "tcp", Host: "127.0.0.1", HostPort: 9, GuestPort: 7}

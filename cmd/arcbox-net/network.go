@@ -177,6 +177,9 @@ func (n *network) publish(_ context.Context, req *netapi.PublishReq) (*netapi.Pu
 		return nil, &ipc.Error{Code: netapi.InUse, Message: fmt.Sprintf("cannot publish %s/%s: another program of the host uses the port", local(p), p.Protocol),
 			Hint: "end that program, or choose another port"}
 	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EAFNOSUPPORT) {
+		return nil, ipc.Errorf(netapi.NoAddress, "cannot publish %s/%s: the host has no such address", local(p), p.Protocol)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot publish %s/%s: %w", local(p), p.Protocol, err)
 	}

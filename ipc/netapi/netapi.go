@@ -32,7 +32,7 @@ var (
 	// Relink replaces the stream to the machine.
 	Relink = ipc.Method[RelinkReq, RelinkResp]{Name: "net.relink"}
 	// Publish opens a port of the host that leads to one of the guest. Errors: in-use when the host's port is
-	// taken, exists when it is published already, bad-request.
+	// taken, exists when it is published already, no-address, bad-request.
 	Publish = ipc.Method[PublishReq, PublishResp]{Name: "net.publish"}
 	// Withdraw closes one. Errors: not-found.
 	Withdraw = ipc.Method[WithdrawReq, WithdrawResp]{Name: "net.withdraw"}
@@ -51,9 +51,10 @@ var (
 
 // Codes beside those of the message layer.
 const (
-	InUse    ipc.Code = "in-use"
-	Exists   ipc.Code = "exists"
-	NotFound ipc.Code = "not-found"
+	InUse     ipc.Code = "in-use"
+	Exists    ipc.Code = "exists"
+	NotFound  ipc.Code = "not-found"
+	NoAddress ipc.Code = "no-address" // the host has none such
 )
 
 // Bounds of what a request may hold.

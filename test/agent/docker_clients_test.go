@@ -37,6 +37,7 @@ func TestDockersClients(t *testing.T) {
 	t.Run("an independent client", func(t *testing.T) { d.of(t).python() })
 	t.Run("published ports", func(t *testing.T) { d.of(t).carries(u) })
 	t.Run("load", func(t *testing.T) { d.of(t).loads() })
+	t.Run("an image for x86-64", func(t *testing.T) { d.of(t).emulates() })
 	t.Run("prune", func(t *testing.T) { d.of(t).prunes() })
 	t.Run("many containers", func(t *testing.T) { d.of(t).many(u) })
 }

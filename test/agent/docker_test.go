@@ -129,6 +129,10 @@ func goesOn(t *testing.T, u *user, d *docker) {
 	if out := u.run("logs", "--component", "agent"); !strings.Contains(out, "127.0.0.1:"+taken+"/tcp") || !strings.Contains(out, "port-conflict") {
 		t.Errorf("the agent says nothing of a port that is taken: %s", out)
 	}
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil { // a host with IPv6, where some take localhost for that alone
+		l.Close()
+		fetchesAt(t, "::1", wide)
+	}
 	exposed(t, u, wide)
 	address := d.run("inspect", "--format", "{{.NetworkSettings.IPAddress}}", "on")
 	if out := d.run("run", "--rm", "busybox", "nslookup", "on.arcbox.local"); !strings.Contains(out, "Address: "+address) {
@@ -153,6 +157,9 @@ func goesOn(t *testing.T, u *user, d *docker) {
 			t.Errorf("it says %q", out)
 		}
 		fetches(t, wide)
+	}
+	if out := u.run("logs", "--component", "dockerd"); !strings.Contains(out, "API listen on") {
+		t.Errorf("after the death of the guest's agent dockerd's log has %q", out)
 	}
 	if out := d.run("ps", "--format", "{{.Names}}"); out != "on" {
 		t.Errorf("running are %q", out)
@@ -185,10 +192,15 @@ func freePort(t *testing.T) string {
 // fetches gets the container's page from a port of the host, once it is there.
 func fetches(t *testing.T, port string) {
 	t.Helper()
+	fetchesAt(t, "127.0.0.1", port)
+}
+
+func fetchesAt(t *testing.T, host, port string) {
+	t.Helper()
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	var last error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		resp, err := client.Get("http://127.0.0.1:" + port + "/index.html")
+		resp, err := client.Get("http://" + net.JoinHostPort(host, port) + "/index.html")
 		if err != nil {
 			last = err
 			continue

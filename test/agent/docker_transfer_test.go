@@ -212,8 +212,9 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// archive writes the image freight with one layer, as docker save does. No file of this host is that large.
-func archive(w io.Writer, porter string, size int) error {
+// archive writes an image with one layer, as docker save does, whose program is porter for a processor and says what size bytes of
+// freight are. No file of this host is that large.
+func archive(w io.Writer, name, processor, porter string, size int) error {
 	var n counter
 	h := sha256.New()
 	if err := layer(io.MultiWriter(h, &n), porter, size); err != nil {
@@ -221,13 +222,13 @@ func archive(w io.Writer, porter string, size int) error {
 	}
 	type object map[string]any
 	config, err := json.Marshal(object{
-		"architecture": "arm64", "os": "linux", "config": object{"Cmd": []string{"/porter", "digest", "/freight"}},
+		"architecture": processor, "os": "linux", "config": object{"Cmd": []string{"/porter", "digest", "/freight"}},
 		"rootfs": object{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", h.Sum(nil))}},
 	})
 	if err != nil {
 		return err
 	}
-	manifest, err := json.Marshal([]object{{"Config": "config.json", "RepoTags": []string{"freight:latest"}, "Layers": []string{"layer.tar"}}})
+	manifest, err := json.Marshal([]object{{"Config": "config.json", "RepoTags": []string{name + ":latest"}, "Layers": []string{"layer.tar"}}})
 	if err != nil {
 		return err
 	}
@@ -252,10 +253,10 @@ func archive(w io.Writer, porter string, size int) error {
 	return t.Close()
 }
 
-// loads gives dockerd a large image through a pipe, and has a container look at it.
-func (d *docker) loads() {
-	size := kit.Rounds(16, 1024) << 20
-	porter := kit.GuestProgram(d.t, "arm64", "./porter")
+// load gives dockerd an image through a pipe; see archive.
+func (d *docker) load(name, processor string, size int) {
+	d.t.Helper()
+	porter := kit.GuestProgram(d.t, processor, "./porter")
 	cmd := exec.Command("docker", "load")
 	cmd.Env = append(os.Environ(), d.env...)
 	var said bytes.Buffer
@@ -267,15 +268,34 @@ func (d *docker) loads() {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if err := archive(in, porter, size); err != nil {
+	if err := archive(in, name, processor, porter, size); err != nil {
 		d.t.Error(err)
 	}
 	in.Close()
 	if err := cmd.Wait(); err != nil {
 		d.t.Fatalf("docker load: %v: %s", err, said.String())
 	}
+}
+
+// loads has a container look at a large image that was loaded.
+func (d *docker) loads() {
+	size := kit.Rounds(16, 1024) << 20
+	d.load("freight", "arm64", size)
 	if out, want := d.run("run", "--rm", "freight"), digest(d.t, freight(size)); out != want {
 		d.t.Errorf("in the container the file has the digest %s, want %s", out, want)
 	}
 	d.run("rmi", "freight")
+}
+
+// emulates runs an image for another processor.
+func (d *docker) emulates() {
+	const size = 1 << 20
+	d.load("foreign", "amd64", size)
+	if out := d.run("image", "inspect", "--format", "{{.Architecture}}", "foreign"); out != "amd64" {
+		d.t.Errorf("the image is for %s", out)
+	}
+	if out, want := d.run("run", "--rm", "--platform", "linux/amd64", "foreign"), digest(d.t, freight(size)); out != want {
+		d.t.Errorf("in the container the file has the digest %s, want %s", out, want)
+	}
+	d.run("rmi", "foreign")
 }
