@@ -62,7 +62,7 @@ test: deps build assets ## run every test
 	$(GO) test -race -short $(RACE_PKGS)
 	$(GO) test $(VM_PKGS)
 	$(GO) test -tags macshim ./hv/hvf/...
-	CC=clang $(GO) test -race -short -tags macshim ./agent/power/... ./launchd/... ./ipc/mach/... ./agent
+	CC=clang $(GO) test -race -short -tags macshim ./agent/power/... ./agent/route/vmnet/... ./launchd/... ./ipc/mach/... ./agent
 	ARCBOX_TEST_ENGINE=hvf $(GO) test -run 'Systems|Exit|Typed|Disk|Leaves' ./test/boot
 	ARCBOX_TEST_ENGINE=hvf $(GO) test ./test/devices
 	ARCBOX_TEST_ENGINE=hvf $(GO) test -run AUsersDay ./test/agent

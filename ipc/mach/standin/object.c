@@ -19,7 +19,8 @@ extern pthread_mutex_t xpcsim_lock;
 
 const struct _xpc_type_s _xpc_type_connection = {"connection"}, _xpc_type_dictionary = {"dictionary"}, _xpc_type_error = {"error"},
                          _xpc_type_array = {"array"}, _xpc_type_fd = {"fd"};
-static const struct _xpc_type_s type_data = {"data"}, type_uint64 = {"uint64"}, type_bool = {"bool"};
+static const struct _xpc_type_s type_data = {"data"}, type_uint64 = {"uint64"}, type_bool = {"bool"}, type_string = {"string"},
+                                type_uuid = {"uuid"};
 
 struct value { // of data, uint64, bool and fd
   struct object object;
@@ -237,12 +238,23 @@ void xpc_dictionary_set_value(xpc_object_t d, const char *key, xpc_object_t valu
 void xpc_dictionary_set_bool(xpc_object_t d, const char *key, bool value) { add(d, key, number(&type_bool, value)); }
 void xpc_dictionary_set_uint64(xpc_object_t d, const char *key, uint64_t value) { add(d, key, number(&type_uint64, value)); }
 
-void xpc_dictionary_set_data(xpc_object_t d, const char *key, const void *bytes, size_t length) {
-  struct value *v = object(&type_data, sizeof *v + length);
+// set_bytes keeps a copy of them.
+static void set_bytes(xpc_object_t d, const char *key, xpc_type_t type, const void *bytes, size_t length) {
+  struct value *v = object(type, sizeof *v + length);
   v->length = length;
   memcpy(v->bytes, bytes, length);
   add(d, key, v);
 }
+
+void xpc_dictionary_set_data(xpc_object_t d, const char *key, const void *bytes, size_t length) {
+  set_bytes(d, key, &type_data, bytes, length);
+}
+
+void xpc_dictionary_set_string(xpc_object_t d, const char *key, const char *string) {
+  set_bytes(d, key, &type_string, string, strlen(string) + 1);
+}
+
+void xpc_dictionary_set_uuid(xpc_object_t d, const char *key, const unsigned char uuid[16]) { set_bytes(d, key, &type_uuid, uuid, 16); }
 
 xpc_object_t xpc_dictionary_get_value(xpc_object_t d, const char *key) {
   struct entry *e = find(d, key);
@@ -257,6 +269,16 @@ bool xpc_dictionary_get_bool(xpc_object_t d, const char *key) {
 uint64_t xpc_dictionary_get_uint64(xpc_object_t d, const char *key) {
   struct value *v = get(d, key, &type_uint64);
   return v == NULL ? 0 : v->number;
+}
+
+const char *xpc_dictionary_get_string(xpc_object_t d, const char *key) {
+  struct value *v = get(d, key, &type_string);
+  return v == NULL ? NULL : v->bytes;
+}
+
+const unsigned char *xpc_dictionary_get_uuid(xpc_object_t d, const char *key) {
+  struct value *v = get(d, key, &type_uuid);
+  return v == NULL ? NULL : (const unsigned char *)v->bytes;
 }
 
 const void *xpc_dictionary_get_data(xpc_object_t d, const char *key, size_t *length) {

@@ -17,12 +17,12 @@ import (
 // within says which of the two processes this is: "" outside, "yes" inside, and else why there is no inside.
 const within = "ARCBOX_TEST_NETNS"
 
-// Main is m.Run in a namespace, which takes root or a user who may make user namespaces. Without either tests run outside,
-// where Need skips them.
+// Main is m.Run in a namespace, which takes root or a user who may make user namespaces; it returns there alone. Without either
+// tests run outside, where Need skips them.
 func Main(m *testing.M) int {
 	switch os.Getenv(within) {
 	case "":
-		return again()
+		os.Exit(again())
 	case "yes":
 		if err := bringUp("lo"); err != nil {
 			fmt.Fprintln(os.Stderr, err)

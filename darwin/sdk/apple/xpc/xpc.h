@@ -48,6 +48,10 @@ void xpc_dictionary_set_uint64(xpc_object_t dictionary, const char *key, uint64_
 uint64_t xpc_dictionary_get_uint64(xpc_object_t dictionary, const char *key);
 void xpc_dictionary_set_data(xpc_object_t dictionary, const char *key, const void *bytes, size_t length);
 const void *xpc_dictionary_get_data(xpc_object_t dictionary, const char *key, size_t *length);
+void xpc_dictionary_set_string(xpc_object_t dictionary, const char *key, const char *string);
+const char *xpc_dictionary_get_string(xpc_object_t dictionary, const char *key);
+void xpc_dictionary_set_uuid(xpc_object_t dictionary, const char *key, const unsigned char uuid[16]);
+const unsigned char *xpc_dictionary_get_uuid(xpc_object_t dictionary, const char *key);
 
 xpc_connection_t xpc_connection_create_mach_service(const char *name, dispatch_queue_t queue, uint64_t flags);
 void xpc_connection_activate(xpc_connection_t connection);
