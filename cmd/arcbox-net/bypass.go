@@ -46,6 +46,7 @@ type bypass struct {
 
 // A hostEnd is the end of a wire that is not the machine's: each read and write is one frame.
 type hostEnd interface {
+	most() int // bytes of the largest frame that it takes
 	readFrame(b []byte) (n int, err error)
 	writeFrame(frame []byte) error
 	Close() error
@@ -69,6 +70,8 @@ func openEnd(f *os.File) (hostEnd, error) {
 
 type tapEnd struct{ *os.File }
 
+func (t tapEnd) most() int { return maxFrame }
+
 func (t tapEnd) readFrame(b []byte) (int, error) { return t.Read(b) }
 
 func (t tapEnd) writeFrame(frame []byte) error {
@@ -80,6 +83,8 @@ type streamEnd struct {
 	net.Conn
 	head [prefixSize]byte
 }
+
+func (s *streamEnd) most() int { return streamFrame }
 
 func (s *streamEnd) readFrame(b []byte) (int, error) {
 	if _, err := io.ReadFull(s.Conn, s.head[:]); err != nil {
@@ -130,6 +135,18 @@ func (b *bypass) send(frame []byte) {
 	select {
 	case b.out <- frame:
 	default:
+	}
+}
+
+// sendAll has a frame with an IPv4 packet wait for the host, in pieces if it takes none so large.
+func (b *bypass) sendAll(frame []byte) {
+	most := b.end.most()
+	if len(frame) <= most {
+		b.send(frame)
+		return
+	}
+	for _, piece := range cut(frame, most) {
+		b.send(piece)
 	}
 }
 
@@ -188,7 +205,7 @@ func (b *bypass) fromMachine(frame []byte) bool {
 	case header.IPv4ProtocolNumber:
 		if mac := b.mayCome(body); mac != "" {
 			eth.Encode(&header.EthernetFields{SrcAddr: bypassMAC, DstAddr: mac, Type: header.IPv4ProtocolNumber})
-			b.send(frame)
+			b.sendAll(frame)
 			return true
 		}
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -12,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
@@ -64,6 +68,21 @@ func TestTheHostReachesAContainer(t *testing.T) {
 	if w := wireOf(t, conn); w == nil || w.Name != "arcbox0" || w.Host != netapi.WireAddress || !slices.Equal(w.Subnets, []string{containers}) {
 		t.Errorf("the wire is %+v", w)
 	}
+	t.Run("a large answer, which a stream's host takes in pieces", func(t *testing.T) {
+		c, err := host.dial(container, 80)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		want := make([]byte, 4<<20)
+		rand.Read(want)
+		go c.Write(want)
+		got := make([]byte, len(want))
+		c.SetReadDeadline(time.Now().Add(patience))
+		if n, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes came back of %d, or others: %v", n, len(want), err)
+		}
+	})
 	t.Run("the machine's own network goes on", func(t *testing.T) {
 		tcpPort, _ := hostEcho(t)
 		c, err := g.dial(hostAddress, tcpPort)
@@ -147,7 +166,7 @@ func newTestBypass() (b *bypass, sent *[][]byte) {
 	sent = new([][]byte)
 	b = &bypass{
 		host: at(netapi.WireAddress), guest: at("192.168.127.2"), guestMAC: "\x02\x00\x00\x00\x00\x05", out: make(chan []byte, bypassBacklog),
-		machine: func(frame []byte) { *sent = append(*sent, frame) },
+		end: tapEnd{}, machine: func(frame []byte) { *sent = append(*sent, frame) },
 		subnets: []netip.Prefix{netip.MustParsePrefix(containers)}, hostMAC: "\x02\x00\x00\x00\x00\xfe",
 	}
 	return b, sent
@@ -190,6 +209,51 @@ func TestAWireLetsNothingElsePass(t *testing.T) {
 	}
 }
 
+// segmentOf is a TCP segment in a frame, with flags and options.
+func segmentOf(data []byte, flags header.TCPFlags, options int) []byte {
+	b := make([]byte, header.EthernetMinimumSize+header.IPv4MinimumSize+header.TCPMinimumSize+options+len(data))
+	copy(b[len(b)-len(data):], data)
+	header.Ethernet(b).Encode(&header.EthernetFields{SrcAddr: "\x02\x00\x00\x00\x00\x05", DstAddr: bypassMAC, Type: header.IPv4ProtocolNumber})
+	ip := header.IPv4(b[header.EthernetMinimumSize:])
+	ip.Encode(&header.IPv4Fields{TotalLength: uint16(len(ip)), TTL: 64, ID: 7, Protocol: uint8(header.TCPProtocolNumber), SrcAddr: at(container), DstAddr: at(netapi.WireAddress)})
+	header.TCP(ip.Payload()).Encode(&header.TCPFields{SeqNum: 1<<32 - 1000, DataOffset: uint8(header.TCPMinimumSize + options), Flags: flags})
+	for i := range options {
+		ip.Payload()[header.TCPMinimumSize+i] = header.TCPOptionNOP
+	}
+	return b
+}
+
+func TestLargeSegmentsAreCut(t *testing.T) {
+	data := make([]byte, 10000)
+	rand.Read(data)
+	pieces := cut(segmentOf(data, header.TCPFlagAck|header.TCPFlagPsh|header.TCPFlagFin|header.TCPFlagCwr, 12), streamFrame)
+	seq := uint32(1<<32 - 1000)
+	var got []byte
+	for i, p := range pieces {
+		ip := header.IPv4(p[header.EthernetMinimumSize:])
+		tcp := header.TCP(ip.Payload())
+		last := i == len(pieces)-1
+		if len(p) > streamFrame || !ip.IsValid(len(ip)) || !ip.IsChecksumValid() || ip.ID() != 7+uint16(i) || tcp.SequenceNumber() != seq {
+			t.Errorf("piece %d has %d bytes, id %d, number %d", i, len(p), ip.ID(), tcp.SequenceNumber())
+		}
+		payload := checksum.Checksum(tcp.Payload(), 0)
+		if !tcp.IsChecksumValid(ip.SourceAddress(), ip.DestinationAddress(), payload, uint16(len(tcp.Payload()))) {
+			t.Errorf("piece %d has a bad checksum", i)
+		}
+		if f := tcp.Flags(); f.Contains(header.TCPFlagFin) != last || f.Contains(header.TCPFlagPsh) != last || f.Contains(header.TCPFlagCwr) != (i == 0) {
+			t.Errorf("piece %d has the flags %v", i, f)
+		}
+		seq += uint32(len(tcp.Payload()))
+		got = append(got, tcp.Payload()...)
+	}
+	if !bytes.Equal(got, data) {
+		t.Errorf("%d bytes are left of %d, or others", len(got), len(data))
+	}
+	if p := cut(frameOf(bypassMAC, container, netapi.WireAddress, header.UDPProtocolNumber), 20); p != nil {
+		t.Errorf("what is no TCP is cut into %x", p)
+	}
+}
+
 // Any bytes may come from either side.
 func FuzzBypass(f *testing.F) {
 	f.Add(frameOf(bypassMAC, container, netapi.WireAddress, header.UDPProtocolNumber))
@@ -203,8 +267,10 @@ func FuzzBypass(f *testing.F) {
 	copy(arp.ProtocolAddressSender(), net.ParseIP(netapi.WireAddress).To4())
 	f.Add(ask)
 	f.Add([]byte{})
+	f.Add(segmentOf(make([]byte, 4000), header.TCPFlagAck, 12))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		b, sent := newTestBypass()
+		b.end = &streamEnd{}
 		b.fromHost(slices.Clone(frame))
 		for _, s := range *sent {
 			if ip := header.IPv4(s[header.EthernetMinimumSize:]); ip.SourceAddress() != b.host || !b.behind(ip.DestinationAddress()) {
