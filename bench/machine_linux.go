@@ -132,8 +132,9 @@ func (k *keeper) recovery(s *samples) error {
 	}
 }
 
-// overhead is what the VM process has resident beside its guest's RAM.
+// overhead is what the VM process has resident beside its guest's RAM when the guest has come to rest.
 func (k *keeper) overhead(s *samples) error {
+	time.Sleep(45 * time.Second)
 	f, err := os.Open(fmt.Sprintf("/proc/%d/smaps", k.machine.Info().VMPID))
 	if err != nil {
 		return err

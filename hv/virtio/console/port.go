@@ -27,7 +27,7 @@ type Port struct {
 
 	mu      sync.Mutex
 	change  sync.Cond // the ring, the input, a reader or closed changed
-	ring    []byte    // RingSize bytes, from the first write on
+	ring    []byte    // grows with what is written to RingSize bytes
 	end     uint64    // bytes written since the port was made; the last is at ring[(end-1)%RingSize]
 	input   []byte    // what the guest has not taken yet
 	unfed   bool      // input or shut changed and feed has not looked yet
@@ -183,9 +183,6 @@ func (p *Port) drain(ctx context.Context, q *virtio.Queue) error {
 func (p *Port) put(ctx context.Context, b []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ring == nil {
-		p.ring = make([]byte, RingSize)
-	}
 	for len(b) > 0 {
 		room := p.room()
 		if room == 0 {
@@ -195,6 +192,7 @@ func (p *Port) put(ctx context.Context, b []byte) bool {
 			p.change.Wait()
 			continue
 		}
+		p.widen(min(uint64(len(b)), room))
 		at := p.end % RingSize
 		n := copy(p.ring[at:], b[:min(uint64(len(b)), room)])
 		if p.tap != nil {
@@ -206,6 +204,18 @@ func (p *Port) put(ctx context.Context, b []byte) bool {
 		p.change.Broadcast()
 	}
 	return true
+}
+
+// widen makes the ring large enough for n bytes more, as long as it has not reached RingSize: few guests say that much.
+// The caller holds mu.
+func (p *Port) widen(n uint64) {
+	size := uint64(max(len(p.ring), 64<<10))
+	for size < min(p.end+n, RingSize) {
+		size *= 2
+	}
+	if size > uint64(len(p.ring)) {
+		p.ring = append(make([]byte, 0, size), p.ring...)[:size]
+	}
 }
 
 // room is how many bytes may be added without overtaking a reader that the guest

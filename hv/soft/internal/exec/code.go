@@ -10,7 +10,8 @@ import (
 
 const (
 	maxBlock   = 64       // instructions; part of the counting rule, see package doc
-	maxRoom    = 64 << 20 // bytes that a core fills with decoded code before it starts over
+	maxRoom    = 64 << 20 // bytes of decoded code that a core keeps at most
+	sweepRoom  = 2 << 20  // bytes of code that are decoded before what is out of use is dropped
 	jumpSize   = 8192
 	jumpMask   = jumpSize - 1
 	fetchSize  = 256
@@ -21,9 +22,9 @@ const (
 	codeMapSize = codeMapLen / 64
 )
 
-// A Block is a run of instructions that is entered only at its start. From lead
-// on lie its operations: a lead-in that is never executed (the loop steps before
-// it looks, which spares a jump), then one for each instruction, but for the
+// A Block is a run of instructions that is entered only at its start. Behind lead
+// lie its operations (the loop steps before it looks, which spares a jump; what is at
+// lead belongs to another block or to none): one for each instruction, but for the
 // end: a compare and branch may be one, and a block that was cut has one more.
 // A Block fills one cache line of the host. A code generator will add its
 // entry point here.
@@ -57,21 +58,24 @@ type fetched struct {
 }
 
 // A codePage is the decoded code of one physical page. Blocks are found by their
-// place in it, then by address and context: decoding bakes in the addresses
-// of branches, and depends on what the EL may do.
+// address and context: decoding bakes in the addresses of branches, and depends on
+// what the EL may do.
 type codePage struct {
-	pa     uint64
-	words  *[pageSize / 4]uint32 // in guest memory
-	blocks [pageSize / 256]*[256 / 4]*Block
+	pa    uint64
+	words *[pageSize / 4]uint32 // in guest memory
+	table []*Block              // by a hash of the address, a power of two
+	n     int                   // blocks
+	chunk []isa.Op              // room for the operations of the next blocks, behind one that is taken
+	room  int                   // bytes that all this takes, about
+	used  uint64                // the last round of sweeping in which code was looked up here
 }
 
 // block gives the block of a key, or nil.
 func (p *codePage) block(key uint64) *Block {
-	row := p.blocks[key>>8%uint64(len(p.blocks))]
-	if row == nil {
+	if len(p.table) == 0 {
 		return nil
 	}
-	b := row[key>>2%uint64(len(row))]
+	b := p.table[key>>2%uint64(len(p.table))]
 	for b != nil && b.key != key {
 		b = b.other
 	}
@@ -79,41 +83,87 @@ func (p *codePage) block(key uint64) *Block {
 }
 
 func (p *codePage) add(b *Block) {
-	row := &p.blocks[b.key>>8%uint64(len(p.blocks))]
-	if *row == nil {
-		*row = new([256 / 4]*Block)
+	if p.n++; p.n > len(p.table) {
+		p.widen()
 	}
-	place := &(*row)[b.key>>2%uint64(len(*row))]
+	place := &p.table[b.key>>2%uint64(len(p.table))]
 	b.other, *place = *place, b
 }
 
-type codeCache struct {
-	pages map[uint64]*codePage // by physical address
-	room  int                  // bytes used, about, since everything was last dropped
-	fetch [fetchSize]fetched
-	slab  []isa.Op             // room for the operations of the next blocks
-	draft [maxBlock + 2]isa.Op // the block being built; on the stack it would escape
+// widen doubles the table.
+func (p *codePage) widen() {
+	old := p.table
+	p.table = make([]*Block, max(8, 2*len(old)))
+	p.room += 8 * (len(p.table) - len(old))
+	for _, b := range old {
+		for b != nil {
+			next := b.other
+			place := &p.table[b.key>>2%uint64(len(p.table))]
+			b.other, *place = *place, b
+			b = next
+		}
+	}
 }
 
-// slabSize is how many operations are allocated at once. The others are about
-// what a block and a page with one row take, in bytes: a guest may make
-// many small ones.
+// A page takes room for chunkSize operations at once, 2 KiB, or firstChunk while it has few. blockRoom and pageRoom
+// are what a block and a page take beside, in bytes.
 const (
-	slabSize  = 1024
-	blockRoom = 128
-	pageRoom  = 768
+	chunkSize  = 2048 / 24
+	firstChunk = 512 / 24
+	blockRoom  = 64
+	pageRoom   = 144
 )
 
-// keep copies ops to where they may stay.
-func (k *codeCache) keep(ops []isa.Op) []isa.Op {
-	if len(k.slab) < len(ops) {
-		k.slab = make([]isa.Op, slabSize)
+// keep makes b of the operations behind ops[0], which is none.
+func (p *codePage) keep(b *Block, ops []isa.Op) {
+	if len(p.chunk) < len(ops) {
+		p.chunk = make([]isa.Op, max(len(ops), min(chunkSize, firstChunk+2*p.n)))
+		p.room += 24 * len(p.chunk)
 	}
-	kept := k.slab[:len(ops):len(ops)]
-	k.slab = k.slab[len(ops):]
-	copy(kept, ops)
-	k.room += 24*len(ops) + blockRoom
-	return kept
+	b.lead = &p.chunk[0]
+	copy(p.chunk[1:], ops[1:])
+	p.chunk = p.chunk[len(ops)-1:]
+	p.room += blockRoom
+}
+
+// A codeCache is what a core has decoded. From time to time it drops the pages of which nothing was looked up since
+// the last time: a kernel that has booted never runs most of what it has run until then.
+type codeCache struct {
+	pages map[uint64]*codePage // by physical address
+	fetch [fetchSize]fetched
+	draft [maxBlock + 2]isa.Op // the block being built; on the stack it would escape
+	room  int                  // bytes that the pages take, about
+	fresh int                  // of them, since the last sweep
+	round uint64               // of sweeping
+}
+
+// grown counts what a page has taken since it took before.
+func (k *codeCache) grown(p *codePage, before int) {
+	k.room += p.room - before
+	k.fresh += p.room - before
+}
+
+// sweep drops the pages that are out of use. All the others have to be looked up again, by which it knows next time.
+func (c *Core) sweep() {
+	k := &c.code
+	for pa, page := range k.pages {
+		if page.used != k.round {
+			delete(k.pages, pa)
+			k.room -= page.room
+			page.forget()
+		}
+	}
+	k.round++
+	k.fresh = 0
+	c.forgetPlaces()
+}
+
+// forgetPlaces makes all look-ups stale, and lets go of what they found.
+func (c *Core) forgetPlaces() {
+	clear(c.code.fetch[:])
+	clear(c.jumps[:])
+	c.newGen(0)
+	c.newGen(1)
 }
 
 // context is what decoding depends on, in the two bits that an address leaves.
@@ -131,6 +181,9 @@ func (c *Core) find() *Block {
 	if u := c.regs.Untag(c.PC); u != c.PC {
 		c.PC = u
 	}
+	if c.code.fresh > sweepRoom {
+		c.sweep()
+	}
 	if c.code.room > maxRoom {
 		c.dropAllCode()
 	}
@@ -144,12 +197,22 @@ func (c *Core) find() *Block {
 	key := c.PC | c.context()
 	b := page.block(key)
 	if b == nil {
-		b = c.build(page, c.PC, maxBlock)
-		b.key = key
-		page.add(b)
-		c.stats.Blocks++
+		b = c.compile(page, key)
 	}
+	page.used = c.code.round
 	c.jumps[c.PC>>2&jumpMask] = jump{c.PC, c.gen, b}
+	return b
+}
+
+// compile builds and keeps the block at PC.
+func (c *Core) compile(page *codePage, key uint64) *Block {
+	before := page.room
+	b, ops := c.build(page, c.PC, maxBlock)
+	b.key = key
+	page.keep(b, ops)
+	page.add(b)
+	c.code.grown(page, before)
+	c.stats.Blocks++
 	return b
 }
 
@@ -195,9 +258,9 @@ func (c *Core) translateFetch(pc uint64) *codePage {
 		return nil
 	}
 	c.machine.markCode(pa)
-	code := &codePage{pa: pa, words: words}
+	code := &codePage{pa: pa, words: words, room: pageRoom}
 	c.code.pages[pa] = code
-	c.code.room += pageRoom
+	c.code.grown(code, 0)
 	return code
 }
 
@@ -214,12 +277,11 @@ func (c *Core) fetchFault(pc uint64, f mmu.Fault) {
 	c.raise(arm64.ESR(ec, uint64(f.FSC)), pc)
 }
 
-// build decodes at most limit instructions at pc. A block with less than the full
-// limit is not meant to be kept.
-func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
-	ops := c.code.draft[:1]
-	ops[0] = isa.Op{}
-	b := &Block{pc: pc}
+// build decodes at most limit instructions at pc. The operations of the block that it makes are behind ops[0], until it
+// builds the next.
+func (c *Core) build(page *codePage, pc uint64, limit int) (b *Block, ops []isa.Op) {
+	ops = c.code.draft[:1]
+	b = &Block{pc: pc}
 	spChecked := c.checksSP()
 	spMoved := false
 	for at := pc; ; at += 4 {
@@ -243,13 +305,7 @@ func (c *Core) build(page *codePage, pc uint64, limit int) *Block {
 			break
 		}
 	}
-	if ops = fuse(ops); limit == maxBlock {
-		ops = c.code.keep(ops)
-	} else {
-		ops = append([]isa.Op(nil), ops...)
-	}
-	b.lead = &ops[0]
-	return b
+	return b, fuse(ops)
 }
 
 // checksSP says whether SCTLR_EL1.SA or SA0 asks for a stack pointer that is
@@ -312,6 +368,7 @@ func (c *Core) dropCode(pa uint64) {
 		return
 	}
 	delete(c.code.pages, page.pa)
+	c.code.room -= page.room
 	page.forget()
 	c.newGen(0)
 	c.newGen(1)
@@ -319,15 +376,10 @@ func (c *Core) dropCode(pa uint64) {
 
 // forget unchains the blocks of a page.
 func (p *codePage) forget() {
-	for _, row := range p.blocks {
-		if row == nil {
-			continue
-		}
-		for _, b := range row {
-			for ; b != nil; b = b.other {
-				b.stale = true
-				b.next = [2]*Block{}
-			}
+	for _, b := range p.table {
+		for ; b != nil; b = b.other {
+			b.stale = true
+			b.next = [2]*Block{}
 		}
 	}
 }
@@ -349,9 +401,8 @@ func (c *Core) dropAllCode() {
 	for _, page := range c.code.pages {
 		page.forget()
 	}
-	c.code.pages, c.code.room, c.code.slab = map[uint64]*codePage{}, 0, nil
-	c.newGen(0)
-	c.newGen(1)
+	c.code.pages, c.code.room, c.code.fresh = map[uint64]*codePage{}, 0, 0
+	c.forgetPlaces()
 }
 
 func codeBit(pa uint64) (word, bit uint64) {

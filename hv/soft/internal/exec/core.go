@@ -27,6 +27,7 @@ package exec
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/arcboxlabs/arcbox-go/hv"
 	"github.com/arcboxlabs/arcbox-go/hv/arm64"
@@ -71,6 +72,7 @@ type Core struct {
 	stats    Stats
 	faults   faultPlan
 	debug    debug
+	rest     rest
 	host     host
 
 	inbox
@@ -99,6 +101,7 @@ func NewCore(m *Machine, index int) *Core {
 	c.DAIF = arm64.PSRDAIF
 	c.UserTLB = &c.tlbs[0]
 	c.code.pages = map[uint64]*codePage{}
+	c.rest.at = time.Now()
 	c.tlbs[0].Flush()
 	c.tlbs[1].Flush()
 	c.flushAll()

@@ -1,12 +1,14 @@
 package exec
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/mmu"
 )
 
 func TestCountedTime(t *testing.T) {
@@ -161,5 +163,87 @@ func TestTranslationsOfABlockGoTogether(t *testing.T) {
 	c.flushVA(0x9999 << 21)
 	if c.gen != gen {
 		t.Error("an address that is not cached dropped everything")
+	}
+}
+
+// lookUp finds, and so decodes, all code of n pages from the first on; nothing has been written there but zeroes, which is
+// UNDEFINED, or NOP.
+func lookUp(t *testing.T, c *Core, n uint64) {
+	t.Helper()
+	for pc := uint64(0); pc < n*pageSize; pc += 4 * maxBlock {
+		if c.PC = pc; c.find() == nil {
+			t.Fatalf("there is no code at %#x: %+v", pc, c.pend)
+		}
+	}
+	room := 0
+	for _, page := range c.code.pages {
+		room += page.room
+	}
+	if room != c.code.room {
+		t.Errorf("pages take %d bytes, and %d are counted", room, c.code.room)
+	}
+}
+
+// coreWithCode has a MiB of NOPs.
+func coreWithCode() *Core {
+	m := NewMachine(0)
+	code := make([]byte, 1<<20)
+	for k := 0; k < len(code); k += 4 {
+		binary.LittleEndian.PutUint32(code[k:], 0xd503201f)
+	}
+	m.SetMemory(0, 1<<20, func(mem *mmu.Memory) *mmu.Memory {
+		return mem.With(mmu.Slot{Mem: code, Prot: mmu.Read | mmu.Exec})
+	})
+	return NewCore(m, 0)
+}
+
+func TestCodeThatIsOutOfUseIsDropped(t *testing.T) {
+	c := coreWithCode()
+	lookUp(t, c, 10)
+	kept, dropped := c.code.pages[0], c.code.pages[9*pageSize]
+	c.sweep()
+	lookUp(t, c, 5)
+	c.sweep()
+	if len(c.code.pages) != 5 || c.code.pages[0] != kept {
+		t.Errorf("%d pages are left of 5 that are in use", len(c.code.pages))
+	}
+	if b := dropped.block(9*pageSize | c.context()); b == nil || !b.stale {
+		t.Error("a block that was dropped can still be chained")
+	}
+	if lookUp(t, c, 10); c.code.pages[9*pageSize] == dropped {
+		t.Error("what was dropped is found")
+	}
+	before := c.code.round
+	for range 20 { // 200 pages with code of 24 KiB each
+		c.dropAllCode()
+		lookUp(t, c, 200)
+	}
+	if c.code.round == before {
+		t.Error("nothing is dropped by itself")
+	}
+}
+
+func TestAGuestAtRestLosesItsCodeOnce(t *testing.T) {
+	c := coreWithCode()
+	passes := func(instructions uint64) bool {
+		lookUp(t, c, 100)
+		c.count += instructions
+		c.rest.at = time.Now().Add(-restTime)
+		c.wait()
+		return len(c.code.pages) == 0
+	}
+	if lookUp(t, c, 100); c.code.room < restRoom {
+		t.Fatalf("100 pages of code take %d bytes", c.code.room)
+	}
+	if c.wait(); len(c.code.pages) == 0 {
+		t.Error("a guest that has just begun loses its code")
+	}
+	for k, want := range []struct {
+		instructions uint64
+		drops        bool
+	}{{restLoad + 1, false}, {restLoad, true}, {0, false}, {2 * restLoad, false}, {0, true}} {
+		if got := passes(want.instructions); got != want.drops {
+			t.Errorf("time %d, after %d instructions: code was dropped: %v", k, want.instructions, got)
+		}
 	}
 }

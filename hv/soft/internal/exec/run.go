@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/arcboxlabs/arcbox-go/hv"
@@ -20,12 +21,20 @@ const Unlimited = 1 << 62
 // ends with hv.Budget exactly at the limit, or before it when the guest moved
 // the virtual timer's deadline.
 func (c *Core) Run(limit uint64, e *hv.Exit) {
+	c.inside(limit, e)
+	c.stats.Exits[e.Kind]++
+	if e.Kind == hv.WFI {
+		c.wait()
+	}
+}
+
+// inside is Run while others wait for what they ask of the core.
+func (c *Core) inside(limit uint64, e *hv.Exit) {
 	c.enter()
 	defer c.pause()
 	c.timer.moved = false
 	c.run(min(limit, Unlimited), e)
 	c.lines = 0
-	c.stats.Exits[e.Kind]++
 }
 
 func (c *Core) run(limit uint64, e *hv.Exit) {
@@ -126,8 +135,8 @@ func (c *Core) piece(limit int) *Block {
 		c.trap()
 		return nil
 	}
-	b := c.build(page, c.PC, limit)
-	b.stale = true
+	b, ops := c.build(page, c.PC, limit)
+	b.lead, b.stale = &slices.Clone(ops)[0], true
 	if limit == 1 {
 		if b.spMask != 0 && c.X[cpu.SP]&spAlign != 0 {
 			c.raisePlain(arm64.ESR(arm64.ECSPAlign, 0))
