@@ -61,7 +61,7 @@ func (p *patient) say(check string, v verdict, text, mend string, fix func(conte
 // checks are everything that has ever gone wrong for somebody.
 var checks = []func(context.Context, *patient){
 	checkPrograms, checkHome, checkSpace, checkHoles, checkSettings, checkLock, checkAgent, checkBuild, checkCrash, checkMachines, checkAssets,
-	checkService, checkDocker, checkClock, checkLimits, checkSignature,
+	checkService, checkDocker, checkRoutes, checkClock, checkLimits, checkSignature,
 }
 
 func newDoctor() *cobra.Command {

@@ -61,16 +61,22 @@ func (p *place) run(program string, args ...string) string {
 // routes are those of the place.
 func (p *place) routes() string { return p.run("ip", "route") }
 
-// fetches gets the page of a container from there, at its own address.
-func (p *place) fetches(address string) {
+// get fetches what a container has, from there.
+func (p *place) get(address, path string) result {
 	p.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	return p.try([]string{fetchVar + "=http://" + address + path}, self)
+}
+
+// fetches gets the page of a container from there, at its own address.
+func (p *place) fetches(address string) {
+	p.t.Helper()
 	var last result
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if last = p.try([]string{fetchVar + "=http://" + address + "/index.html"}, self); last.out == "page\n" {
+		if last = p.get(address, "/index.html"); last.out == "page\n" {
 			return
 		}
 	}
@@ -98,6 +104,15 @@ func TestRoutesToContainers(t *testing.T) {
 		t.Fatalf("it publishes %s", out)
 	}
 	link := here.run("ip", "-brief", "link")
+	t.Run("a large file", func(t *testing.T) {
+		d.run("exec", "web", "busybox", "dd", "if=/dev/zero", "of=/large", "bs=1M", "count=4")
+		if out := here.get(web, "/large"); len(out.out) != 4<<20 {
+			t.Errorf("%d bytes came: %s", len(out.out), out.err)
+		}
+	})
+	if out := u.run("doctor"); !strings.Contains(out, "may reach containers") {
+		t.Errorf("the doctor says\n%s", out)
+	}
 	t.Run("the agent is killed", func(t *testing.T) {
 		if err := syscall.Kill(u.agentPID(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
