@@ -42,15 +42,20 @@ func (s *session) routesWanted() route.Wanted {
 	return w
 }
 
-// hasSubnets notes where the guest's containers are, as it says. What cannot be is left out.
+// hasSubnets notes where the guest's containers are, as it says. What cannot be is left out, which is told once where it matters.
 func (s *session) hasSubnets(texts []string) {
 	subnets, err := route.Parse(texts)
+	wrong := ""
 	if err != nil {
-		s.m.log.Warn().Err(err).Msg("the guest names networks that are not routed")
+		wrong = err.Error()
 	}
 	s.mu.Lock()
-	s.subnets = subnets
+	news := wrong != s.unrouted
+	s.subnets, s.unrouted = subnets, wrong
 	s.mu.Unlock()
+	if news && wrong != "" && s.m.settings().Routes {
+		s.tellRoute(route.Event{Kind: route.Failed, Cause: err})
+	}
 }
 
 // tellRoute tells what became of a route.

@@ -51,6 +51,7 @@ type session struct {
 	said     *docker.Said        // by its dockerd; nil before somebody has asked
 	ports    *guestapi.PortsNote // what the guest publishes; nil before it has said so
 	subnets  []netip.Prefix      // where its containers are
+	unrouted string              // where else it says they are, and why that cannot be
 	network  *Process            // that plays the network; nil while there is none
 	relinked chan struct{}       // closed when there is another link
 	report   *guestapi.ReportNote
