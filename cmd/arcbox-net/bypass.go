@@ -169,7 +169,7 @@ func (b *bypass) fromHost(frame []byte) {
 			b.send(answer(eth))
 		}
 	case header.IPv4ProtocolNumber:
-		if ip := header.IPv4(body); ip.IsValid(len(body)) && b.mayGo(eth, ip.SourceAddress(), ip.DestinationAddress()) {
+		if ip := header.IPv4(body); plain(body) && b.mayGo(eth, ip.SourceAddress(), ip.DestinationAddress()) {
 			eth.Encode(&header.EthernetFields{SrcAddr: bypassMAC, DstAddr: b.guestMAC, Type: header.IPv4ProtocolNumber})
 			b.machine(frame)
 		}
@@ -216,7 +216,7 @@ func (b *bypass) fromMachine(frame []byte) bool {
 // has to say of such a packet.
 func (b *bypass) mayCome(body []byte) tcpip.LinkAddress {
 	ip := header.IPv4(body)
-	if !ip.IsValid(len(body)) || ip.DestinationAddress() != b.host {
+	if !plain(body) || ip.DestinationAddress() != b.host {
 		return ""
 	}
 	b.mu.Lock()
@@ -227,6 +227,22 @@ func (b *bypass) mayCome(body []byte) tcpip.LinkAddress {
 	}
 	return ""
 }
+
+// plain says whether a body is an IPv4 packet that does not meddle with ways: without options, and neither telling of another
+// router nor of itself as one.
+func plain(body []byte) bool {
+	ip := header.IPv4(body)
+	if !ip.IsValid(len(body)) || ip.HeaderLength() != header.IPv4MinimumSize {
+		return false
+	}
+	if icmp := header.ICMPv4(ip.Payload()); ip.TransportProtocol() == header.ICMPv4ProtocolNumber && ip.FragmentOffset() == 0 && len(icmp) > 0 {
+		return icmp.Type() != header.ICMPv4Redirect && icmp.Type() != icmpRouterAdvertisement
+	}
+	return true
+}
+
+// icmpRouterAdvertisement is RFC 1256's.
+const icmpRouterAdvertisement header.ICMPv4Type = 9
 
 // asked reads an ARP packet: whether somebody asks with it, who, and for whom.
 func asked(body []byte) (asks bool, from, about tcpip.Address) {
@@ -308,15 +324,21 @@ func (n *network) lay(b *bypass) error {
 }
 
 // unwire serves netapi.Unwire.
-func (n *network) unwire(context.Context, *netapi.UnwireReq) (*netapi.UnwireResp, error) {
-	n.endBypass()
+func (n *network) unwire(ctx context.Context, _ *netapi.UnwireReq) (*netapi.UnwireResp, error) {
+	n.endBypass(ctx)
 	return &netapi.UnwireResp{}, nil
 }
 
-func (n *network) endBypass() {
-	if b := n.bypass.Swap(nil); b != nil {
-		b.end.Close()
-		<-b.over // the host has seen its end
+// endBypass returns when the host has seen the end, or ctx has ended: a machine that takes nothing may hold a frame up.
+func (n *network) endBypass(ctx context.Context) {
+	b := n.bypass.Swap(nil)
+	if b == nil {
+		return
+	}
+	b.end.Close()
+	select {
+	case <-b.over:
+	case <-ctx.Done():
 	}
 }
 

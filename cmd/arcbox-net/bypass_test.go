@@ -254,6 +254,36 @@ func TestLargeSegmentsAreCut(t *testing.T) {
 	}
 }
 
+func TestPacketsThatMeddleWithWays(t *testing.T) {
+	icmp := func(kind byte) []byte {
+		f := frameOf(bypassMAC, container, netapi.WireAddress, header.ICMPv4ProtocolNumber)
+		f[header.EthernetMinimumSize+header.IPv4MinimumSize] = kind
+		return f
+	}
+	options := frameOf(bypassMAC, container, netapi.WireAddress, header.UDPProtocolNumber)
+	options[header.EthernetMinimumSize]++ // one word more of header
+	tests := []struct {
+		name  string
+		frame []byte
+		pass  bool
+	}{
+		{"an echo", icmp(byte(header.ICMPv4EchoReply)), true},
+		{"an error", icmp(byte(header.ICMPv4DstUnreachable)), true},
+		{"a redirect", icmp(byte(header.ICMPv4Redirect)), false},
+		{"a router", icmp(byte(icmpRouterAdvertisement)), false},
+		{"options", options, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b, _ := newTestBypass()
+			b.fromMachine(tt.frame)
+			if pass := len(b.out) == 1; pass != tt.pass {
+				t.Errorf("it passes: %v, want %v", pass, tt.pass)
+			}
+		})
+	}
+}
+
 // Any bytes may come from either side.
 func FuzzBypass(f *testing.F) {
 	f.Add(frameOf(bypassMAC, container, netapi.WireAddress, header.UDPProtocolNumber))

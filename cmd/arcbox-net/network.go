@@ -131,7 +131,7 @@ func (n *network) close() {
 	if link != nil {
 		link.Close()
 	}
-	n.endBypass()
+	n.endBypass(context.Background()) // the machine takes nothing any more
 	for _, p := range ports {
 		_ = n.wire.unexpose(p) // it ends with the process
 	}

@@ -61,6 +61,14 @@ func (p *place) run(program string, args ...string) string {
 // routes are those of the place.
 func (p *place) routes() string { return p.run("ip", "route") }
 
+// wire is the interface that leads to Docker's own network.
+func (p *place) wire() string {
+	p.t.Helper()
+	_, after, _ := strings.Cut(p.routes(), "172.17.0.0/16 dev ")
+	name, _, _ := strings.Cut(after, " ")
+	return name
+}
+
 // get fetches what a container has, from there.
 func (p *place) get(address, path string) result {
 	p.t.Helper()
@@ -126,6 +134,13 @@ func TestRoutesToContainers(t *testing.T) {
 	})
 	t.Run("somebody removes a route", func(t *testing.T) {
 		here.run("ip", "route", "del", "172.17.0.0/16")
+		here.fetches(web)
+	})
+	t.Run("somebody ends the interface", func(t *testing.T) {
+		name := here.wire()
+		here.run("ip", "link", "set", name, "down")
+		here.fetches(web)
+		here.run("ip", "link", "del", name)
 		here.fetches(web)
 	})
 	t.Run("a network comes and goes", func(t *testing.T) {

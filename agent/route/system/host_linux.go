@@ -90,7 +90,8 @@ func openTap() (*os.File, string, error) {
 	return os.NewFile(uintptr(fd), "tap"), req.Name(), nil
 }
 
-// setUp gives an interface its address and brings it up. It speaks no IPv6, in which every neighbour would be heard.
+// setUp gives an interface its address and brings it up. It speaks no IPv6, in which every neighbour would be heard, and takes no
+// multicast, so that no program of the host looks for others there: nobody wakes up for a wire that is not used.
 func setUp(conn *rtnetlink.Conn, dev *net.Interface, address netip.Addr) error {
 	err := os.WriteFile("/proc/sys/net/ipv6/conf/"+dev.Name+"/disable_ipv6", []byte("1"), 0)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -104,7 +105,7 @@ func setUp(conn *rtnetlink.Conn, dev *net.Interface, address netip.Addr) error {
 		return err
 	}
 	return conn.Link.Set(&rtnetlink.LinkMessage{
-		Index: uint32(dev.Index), Flags: unix.IFF_UP, Change: unix.IFF_UP, Attributes: &rtnetlink.LinkAttributes{MTU: wireMTU},
+		Index: uint32(dev.Index), Flags: unix.IFF_UP, Change: unix.IFF_UP | unix.IFF_MULTICAST, Attributes: &rtnetlink.LinkAttributes{MTU: wireMTU},
 	})
 }
 

@@ -71,6 +71,9 @@ func TestARouteComesAndGoes(t *testing.T) {
 	if out := ip(t, "-6", "address", "show", "dev", w.Name); out != "" {
 		t.Errorf("the wire speaks IPv6: %s", out)
 	}
+	if out := ip(t, "link", "show", "dev", w.Name); strings.Contains(out, "MULTICAST") || !strings.Contains(out, "UP") || !strings.Contains(out, "mtu 1500") {
+		t.Errorf("the wire is %s", out)
+	}
 	for range 2 {
 		if err := h.Remove(t.Context(), w.Name, prefix("172.17.0.0/16")); err != nil {
 			t.Fatal(err)
@@ -139,6 +142,22 @@ func TestWhatTheHostReachesStays(t *testing.T) {
 	}
 	if after := ip(t, "route", "show", "table", "all"); after != before {
 		t.Errorf("the host's routes are\n%s\nand were\n%s", after, before)
+	}
+}
+
+// A host that is in the machines' own network has no room for a wire.
+func TestTheWiresAddressIsTaken(t *testing.T) {
+	netns.Need(t)
+	ip(t, "tuntap", "add", "other0", "mode", "tap")
+	defer ip(t, "link", "del", "other0")
+	ip(t, "address", "add", "192.168.127.77/24", "dev", "other0")
+	ip(t, "link", "set", "other0", "up")
+	w, err := New().Attach(t.Context())
+	if err == nil {
+		w.File.Close()
+	}
+	if !errors.Is(err, route.ErrTaken) || !strings.Contains(err.Error(), "other0") {
+		t.Errorf("in the machines' network: %v", err)
 	}
 }
 

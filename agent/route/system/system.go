@@ -22,9 +22,13 @@ type taken struct {
 // conflict says why subnet may not be routed beside all that the host reaches.
 func conflict(subnet netip.Prefix, all []taken) error {
 	for _, t := range all {
-		if t.subnet.Bits() >= everything && t.subnet.Overlaps(subnet) {
-			return fmt.Errorf("cannot route %v: %w: %v is %s; give Docker another network (default-address-pools), or end what has this one", subnet, route.ErrTaken, t.subnet, t.by)
+		if t.subnet.Bits() < everything || !t.subnet.Overlaps(subnet) {
+			continue
 		}
+		if subnet.IsSingleIP() {
+			return fmt.Errorf("cannot have the address %v: %w: %v is %s; end what has it, or set machine.routes to off", subnet.Addr(), route.ErrTaken, t.subnet, t.by)
+		}
+		return fmt.Errorf("cannot route %v: %w: %v is %s; give Docker another network (default-address-pools), or end what has this one", subnet, route.ErrTaken, t.subnet, t.by)
 	}
 	return nil
 }
