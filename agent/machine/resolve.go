@@ -54,7 +54,8 @@ func desire(r *Record, s Settings, asset *boot.Asset) (*Record, error) {
 }
 
 // netParam tells the guest what it is in the network that arcbox-net plays.
-const netParam = guestapi.NetParam + netapi.GuestAddress + "," + netapi.GatewayAddress
+const netParam = guestapi.NetParam + netapi.GuestAddress + "," + netapi.GatewayAddress + " " +
+	guestapi.Net6Param + netapi.GuestAddress6 + "," + netapi.GatewayAddress6 + "," + netapi.GatewayMAC
 
 const readOnlyMark = ",ro"
 

@@ -24,13 +24,13 @@ func TestWhatAMachineIsMadeOf(t *testing.T) {
 		cpus                   int
 		kernel, cmdline, disks string
 	}{
-		{"as configured", agentapi.Spec{Name: "default"}, 2, "/assets/1/Image", "console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 earlycon", "/assets/1/root.erofs,ro /data/docker.img"},
+		{"as configured", agentapi.Spec{Name: "default"}, 2, "/assets/1/Image", "console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.net6=fd5a:94ef:e40c::2/64,fd5a:94ef:e40c::1,5a:94:ef:e4:0c:dd arcbox.room=1099511627776 earlycon", "/assets/1/root.erofs,ro /data/docker.img"},
 		{"as asked", agentapi.Spec{Name: "a", CPUs: 4, Kernel: "/k", Cmdline: "mine", Disks: []string{"/x,ro"}}, 4, "/k",
-			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 mine earlycon", "/assets/1/root.erofs,ro /data/a.img /x,ro"},
+			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.net6=fd5a:94ef:e40c::2/64,fd5a:94ef:e40c::1,5a:94:ef:e4:0c:dd arcbox.room=1099511627776 mine earlycon", "/assets/1/root.erofs,ro /data/a.img /x,ro"},
 		{"any program, as configured", agentapi.Spec{Name: "b", Disks: []string{"/x,ro"}}, 2, "/assets/1/Image",
-			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/b.img /x,ro /assets/1/x86-64.erofs,ro"},
+			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.net6=fd5a:94ef:e40c::2/64,fd5a:94ef:e40c::1,5a:94:ef:e4:0c:dd arcbox.room=1099511627776 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/b.img /x,ro /assets/1/x86-64.erofs,ro"},
 		{"another role", agentapi.Spec{Name: "rosetta", Role: RoleRosetta}, 2, "/assets/1/Image",
-			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.room=1099511627776 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/docker-rosetta.img /assets/1/x86-64.erofs,ro"},
+			"console=hvc0 root=/dev/vda all arcbox.agent=1 arcbox.net=192.168.127.2/24,192.168.127.1 arcbox.net6=fd5a:94ef:e40c::2/64,fd5a:94ef:e40c::1,5a:94:ef:e4:0c:dd arcbox.room=1099511627776 arcbox.emulate=x86-64 earlycon", "/assets/1/root.erofs,ro /data/docker-rosetta.img /assets/1/x86-64.erofs,ro"},
 	}
 	for _, tt := range tests {
 		conf := conf

@@ -68,6 +68,7 @@ func prepare(r *reap.Reaper, cfg config.Config) (problems []string) {
 	try(name(cfg.Hostname))
 	if cfg.Network.Address.IsValid() {
 		try(connect(cfg.Network))
+		try(connect6(cfg.Network6))
 	}
 	if device := cfg.DataDevice(); device != "" {
 		try(mountData(r, device, cfg.Room))

@@ -21,6 +21,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
@@ -126,14 +127,25 @@ type guest struct{ *stack.Stack }
 
 func newGuest(t *testing.T, conn net.Conn) guest {
 	t.Helper()
-	return newStation(t, conn, guestMAC, netapi.GuestAddress, at(netapi.GatewayAddress))
+	g := newStation(t, conn, guestMAC, netapi.GuestAddress, at(netapi.GatewayAddress))
+	own := netip.MustParsePrefix(netapi.GuestAddress6)
+	address := tcpip.ProtocolAddress{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: at(own.Addr().String()), PrefixLen: own.Bits()}}
+	if err := g.AddProtocolAddress(1, address, stack.AddressProperties{}); err != nil {
+		t.Fatal(err)
+	}
+	gateway, _ := net.ParseMAC(netapi.GatewayMAC)
+	if err := g.AddStaticNeighbor(1, ipv6.ProtocolNumber, at(netapi.GatewayAddress6), tcpip.LinkAddress(gateway)); err != nil {
+		t.Fatal(err)
+	}
+	g.AddRoute(tcpip.Route{Destination: header.IPv6EmptySubnet, Gateway: at(netapi.GatewayAddress6), NIC: 1})
+	return g
 }
 
 // newStation is somebody with an address at the end of a cable, to whom all that is not near is behind a gateway, if there is one.
 func newStation(t *testing.T, conn net.Conn, hardware, cidr string, gateway tcpip.Address) guest {
 	t.Helper()
 	s := stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocolWithOptions(ipv6.Options{}), arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol},
 	})
 	mac, _ := net.ParseMAC(hardware)
@@ -189,13 +201,21 @@ func newStation(t *testing.T, conn net.Conn, hardware, cidr string, gateway tcpi
 	return guest{s}
 }
 
-func at(text string) tcpip.Address { return tcpip.AddrFrom4([4]byte(net.ParseIP(text).To4())) }
+func at(text string) tcpip.Address { return tcpip.AddrFromSlice(netip.MustParseAddr(text).AsSlice()) }
+
+// version is the protocol of an address.
+func version(text string) tcpip.NetworkProtocolNumber {
+	if netip.MustParseAddr(text).Is6() {
+		return ipv6.ProtocolNumber
+	}
+	return ipv4.ProtocolNumber
+}
 
 // dial connects the guest to a TCP port.
 func (g guest) dial(address string, port int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return gonet.DialContextTCP(ctx, g.Stack, tcpip.FullAddress{NIC: 1, Addr: at(address), Port: uint16(port)}, ipv4.ProtocolNumber)
+	return gonet.DialContextTCP(ctx, g.Stack, tcpip.FullAddress{NIC: 1, Addr: at(address), Port: uint16(port)}, version(address))
 }
 
 // also gives the guest another address.
@@ -210,7 +230,7 @@ func (g guest) also(t *testing.T, address string) {
 // send opens a UDP socket of the guest to a port.
 func (g guest) send(t *testing.T, address string, port int) net.Conn {
 	t.Helper()
-	c, err := gonet.DialUDP(g.Stack, nil, &tcpip.FullAddress{NIC: 1, Addr: at(address), Port: uint16(port)}, ipv4.ProtocolNumber)
+	c, err := gonet.DialUDP(g.Stack, nil, &tcpip.FullAddress{NIC: 1, Addr: at(address), Port: uint16(port)}, version(address))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -11,10 +12,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
@@ -27,13 +33,18 @@ const hostAddress = "192.168.127.3"
 // hostEcho echoes on a TCP and a UDP port of the host's loopback.
 func hostEcho(t *testing.T) (tcpPort, udpPort int) {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	return hostEchoAt(t, "127.0.0.1")
+}
+
+func hostEchoAt(t *testing.T, address string) (tcpPort, udpPort int) {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
 	serve(l)
-	u, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	u, err := net.ListenPacket("udp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +77,79 @@ func TestAGuestReachesTheHost(t *testing.T) {
 			c.Close()
 		}
 	})
+}
+
+func TestAGuestReachesTheHostInIPv6(t *testing.T) {
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skipf("this host has no IPv6: %v", err)
+	} else {
+		l.Close()
+	}
+	_, g := startNetwork(t, nil)
+	tcpPort, udpPort := hostEchoAt(t, "::1")
+	c, err := g.dial(netapi.HostAddress6, tcpPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	echoes(t, c, "hello", false)
+	echoes(t, g.send(t, netapi.HostAddress6, udpPort), "a datagram", true)
+}
+
+// However many connections wait for hosts that do not answer, another is made at once.
+func TestHostsThatDoNotAnswer(t *testing.T) {
+	_, g := startNetwork(t, nil)
+	dead := deadPort(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel()
+	for range 32 {
+		waiting.Go(func() {
+			c, err := gonet.DialContextTCP(ctx, g.Stack, tcpip.FullAddress{NIC: 1, Addr: at(hostAddress), Port: dead}, ipv4.ProtocolNumber)
+			if err == nil {
+				c.Close()
+				t.Error("a host that does not answer has answered")
+			}
+		})
+	}
+	for g.Stats().TCP.ActiveConnectionOpenings.Value() < 32 {
+		time.Sleep(time.Millisecond)
+	}
+	tcpPort, _ := hostEcho(t)
+	c, err := g.dial(hostAddress, tcpPort)
+	if err != nil {
+		t.Fatalf("beside 32 that wait: %v", err)
+	}
+	defer c.Close()
+	echoes(t, c, "hello", false)
+}
+
+// deadPort is a port of the host's loopback that does not answer: its queue is full.
+func deadPort(t *testing.T) uint16 {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	where, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(where.(*unix.SockaddrInet4).Port)
+	for range 100 {
+		c, err := net.DialTimeout("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), 200*time.Millisecond)
+		if err != nil {
+			return port
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	t.Skip("this host's queues take a hundred connections")
+	return 0
 }
 
 // resolve asks the gateway for the address of a name; it is "" for none.

@@ -18,8 +18,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 )
 
-// gatewayMAC is the gateway's address on the wire: local, and the same in every network.
-const gatewayMAC = "5a:94:ef:e4:0c:dd"
+const gatewayMAC = netapi.GatewayMAC
 
 // Bounds of ConfigureReq: the least MTU is IPv6's (RFC 8200), for a guest that speaks it within.
 const (

@@ -15,8 +15,10 @@ import (
 	"github.com/sirupsen/logrus"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -60,9 +62,12 @@ func newWire(p plan, r *resolver) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	var lock sync.Mutex
-	nat := map[tcpip.Address]tcpip.Address{tcpip.AddrFrom4(p.host.As4()): tcpip.AddrFrom4([4]byte{127, 0, 0, 1})} // who asks for it gets the host's own loopback
-	s.SetTransportProtocolHandler(tcp.ProtocolNumber, forwarder.TCP(s, nat, &lock, false).HandlePacket)
+	nat := map[tcpip.Address]tcpip.Address{ // who asks for the host gets its own loopback
+		tcpip.AddrFrom4(p.host.As4()): tcpip.AddrFrom4([4]byte{127, 0, 0, 1}),
+		address6(netapi.HostAddress6): header.IPv6Loopback,
+	}
+	s.SetTransportProtocolHandler(tcp.ProtocolNumber, newForwarder(s, nat).HandlePacket)
+	var lock sync.Mutex // the library's, of what nobody changes
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, forwarder.UDP(s, nat, &lock, false).HandlePacket)
 	if err := serveNames(s, p, r); err != nil {
 		return nil, err
@@ -82,24 +87,33 @@ func newWire(p plan, r *resolver) (*wire, error) {
 // newStack is a TCP/IP that takes what is sent to any address for its own: the forwarders pass it on.
 func newStack(p plan, card stack.LinkEndpoint) (*stack.Stack, error) {
 	s := stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocolWithOptions(ipv6.Options{}), arp.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
 	if err := s.CreateNIC(nic, card); err != nil {
 		return nil, errors.New(err.String())
 	}
-	address := tcpip.ProtocolAddress{
-		Protocol:          ipv4.ProtocolNumber,
-		AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(p.gateway.As4()), PrefixLen: p.subnet.Bits()},
+	var routes []tcpip.Route
+	for _, address := range []tcpip.ProtocolAddress{
+		{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(p.gateway.As4()), PrefixLen: p.subnet.Bits()}},
+		{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: tcpip.AddressWithPrefix{Address: address6(netapi.GatewayAddress6), PrefixLen: netip.MustParsePrefix(netapi.Subnet6).Bits()}},
+	} {
+		if err := s.AddProtocolAddress(nic, address, stack.AddressProperties{}); err != nil {
+			return nil, errors.New(err.String())
+		}
+		routes = append(routes, tcpip.Route{Destination: address.AddressWithPrefix.Subnet(), NIC: nic})
 	}
-	if err := s.AddProtocolAddress(nic, address, stack.AddressProperties{}); err != nil {
+	guest := address6(netip.MustParsePrefix(netapi.GuestAddress6).Addr().String())
+	if err := s.AddStaticNeighbor(nic, ipv6.ProtocolNumber, guest, tcpip.LinkAddress(p.mac)); err != nil {
 		return nil, errors.New(err.String())
 	}
 	s.SetSpoofing(nic, true)
 	s.SetPromiscuousMode(nic, true)
-	s.SetRouteTable([]tcpip.Route{{Destination: address.AddressWithPrefix.Subnet(), NIC: nic}})
+	s.SetRouteTable(routes)
 	return s, nil
 }
+
+func address6(text string) tcpip.Address { return tcpip.AddrFrom16(netip.MustParseAddr(text).As16()) }
 
 // serveNames has r answer at the gateway's address.
 func serveNames(s *stack.Stack, p plan, r *resolver) error {

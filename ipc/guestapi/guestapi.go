@@ -47,6 +47,7 @@ const (
 	EmulateParam = "arcbox.emulate=x86-64" // run x86-64 programs
 	RoomParam    = "arcbox.room="          // how many bytes the host can keep of the data disk
 	NetParam     = "arcbox.net="           // the machine's address with its bits, and the gateway's, "192.168.127.2/24,192.168.127.1"
+	Net6Param    = "arcbox.net6="          // the same in IPv6, and where frames for the gateway go, "fd00::2/64,fd00::1,5a:94:ef:e4:0c:dd"
 )
 
 // The methods.

@@ -12,8 +12,8 @@
 // # The network
 //
 // A private IPv4 network with the gateway at its first address, which is the process: it answers DHCP and
-// DNS there, and passes TCP, UDP and nothing else on to the host's own network with the rights of its user. There
-// is no IPv6: the library that does this has none.
+// DNS there, and passes TCP, UDP and nothing else on to the host's own network with the rights of its user. Beside it is one
+// of IPv6 (Subnet6), from which the host's IPv6 can be reached where it has any.
 package netapi
 
 import (
@@ -79,6 +79,15 @@ const (
 	// WireAddress is of DefaultSubnet and leased to nobody: the host's, where there is a wire.
 	WireAddress = "192.168.127.254"
 	DefaultMTU  = 65520 // the wire is a socket: what is larger costs less
+)
+
+// What the network is in IPv6, whatever Subnet is: a unique local one (RFC 4193). Nobody asks for neighbours in it: the machine is told GatewayMAC, as it is the gateway the machine's.
+const (
+	Subnet6         = "fd5a:94ef:e40c::/64"
+	GatewayAddress6 = "fd5a:94ef:e40c::1"
+	GuestAddress6   = "fd5a:94ef:e40c::2/64"
+	HostAddress6    = "fd5a:94ef:e40c:1::1" // the host's ::1; behind the gateway, or who wants it would ask for a neighbour
+	GatewayMAC      = "5a:94:ef:e4:0c:dd"   // local, and the same in every network
 )
 
 // HostName is what the host is called in the guest: Docker's users know it.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
@@ -26,6 +27,19 @@ func network(t *testing.T, u *user) {
 		port := nameServer(t)
 		if out := u.run("exec", "--", "nslookup", "-type=a", "echo.test", "192.168.127.3:"+itoa(port)); !strings.Contains(out, "1.2.3.4") {
 			t.Errorf("a name server on the host gives %s", out)
+		}
+	})
+	t.Run("the host's IPv6", func(t *testing.T) {
+		l, err := net.Listen("tcp6", "[::1]:0")
+		if err != nil {
+			t.Skipf("this host has none: %v", err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "six") })}
+		go server.Serve(l)
+		defer server.Close()
+		where := net.JoinHostPort(netapi.HostAddress6, itoa(l.Addr().(*net.TCPAddr).Port))
+		if out := u.run("exec", "--", "wget", "-q", "-O", "-", "http://"+where+"/"); out != "six" {
+			t.Errorf("the guest gets %q", out)
 		}
 	})
 	size := kit.Rounds(16, 1024) << 20

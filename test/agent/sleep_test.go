@@ -109,11 +109,10 @@ func hostSleeps(t *testing.T, u *user) {
 	if now := u.inspect(); now.BootID != before.BootID || now.VMPID != before.VMPID {
 		t.Errorf("the machine is another one: %+v, was %+v", now.Machine, before.Machine)
 	}
-	log := u.run("logs", "--component", "agent", "-n", "100")
 	for _, want := range []string{"will-sleep", "did-wake", "the host goes to sleep", "hot"} {
-		if !strings.Contains(log, want) {
-			t.Errorf("the agent's log has no %q:\n%s", want, log)
-		}
+		eventually(t, want+" in the agent's log", func() bool {
+			return strings.Contains(u.run("logs", "--component", "agent", "-n", "100"), want)
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -83,6 +84,7 @@ func param(word string) Param {
 //	arcbox.agent=1          run the guest's agent
 //	arcbox.room=BYTES       what the host can keep of the data disk, all in all
 //	arcbox.net=A.B.C.D/N,GATEWAY  the network card's address, and the gateway's, which resolves names
+//	arcbox.net6=ADDRESS/N,GATEWAY,MAC  the same in IPv6, and where the gateway's frames go
 //	arcbox.emulate=x86-64   run programs of other architectures, separated by commas
 //
 // An arcbox.run64 that is not base64 is an error; the Config then holds
@@ -131,6 +133,12 @@ func (c *Config) set(p Param) error {
 			return err
 		}
 		c.Network = n
+	case "arcbox.net6":
+		n, err := parseNetwork6(p.Value)
+		if err != nil {
+			return err
+		}
+		c.Network6 = n
 	case "arcbox.emulate":
 		c.Emulate = strings.FieldsFunc(p.Value, func(r rune) bool { return r == ',' })
 	default:
@@ -148,6 +156,21 @@ func parseNetwork(text string) (n Network, err error) {
 	}
 	if err != nil || !n.Address.Addr().Is4() || !n.Address.Contains(n.Gateway) {
 		return Network{}, fmt.Errorf("cannot read arcbox.net=%.64s: give it as 192.168.127.2/24,192.168.127.1", text)
+	}
+	return n, nil
+}
+
+// parseNetwork6 reads "fd00::2/64,fd00::1,5a:94:ef:e4:0c:dd".
+func parseNetwork6(text string) (n Network6, err error) {
+	words := append(strings.Split(text, ","), "", "")
+	n.Address, err = netip.ParsePrefix(words[0])
+	if err == nil {
+		n.Gateway, err = netip.ParseAddr(words[1])
+	}
+	n.GatewayMAC = words[2]
+	mac, macErr := net.ParseMAC(n.GatewayMAC)
+	if err != nil || macErr != nil || len(mac) != 6 || !n.Address.Addr().Is6() || !n.Address.Contains(n.Gateway) {
+		return Network6{}, fmt.Errorf("cannot read arcbox.net6=%.64s: give it as fd00::2/64,fd00::1,5a:94:ef:e4:0c:dd", text)
 	}
 	return n, nil
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Agent    bool              // run the guest's agent
 	Emulate  []string          // foreign architectures whose programs are to run
 	Network  Network           // what the network card is; zero to leave it alone
+	Network6 Network6          // and what it is besides
 
 	Root     string   // root=, read by the initramfs only
 	RootType string   // rootfstype=; "" means erofs
@@ -43,6 +44,13 @@ type Config struct {
 type Network struct {
 	Address netip.Prefix // the machine's own address, and how many bits of it are the network's
 	Gateway netip.Addr   // which also resolves names
+}
+
+// A Network6 is a machine's place in an IPv6 network in which nobody asks for neighbours.
+type Network6 struct {
+	Address    netip.Prefix
+	Gateway    netip.Addr
+	GatewayMAC string // six bytes in hexadecimal with colons
 }
 
 // DataDevice is the disk to mount at /data, or "" for none.

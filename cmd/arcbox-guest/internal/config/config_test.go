@@ -63,6 +63,8 @@ func TestFromCommandLine(t *testing.T) {
 		{"what the host has room for", "arcbox.room=1099511627776", Config{Room: 1 << 40}},
 		{"a network", "arcbox.net=192.168.127.2/24,192.168.127.1",
 			Config{Network: Network{netip.MustParsePrefix("192.168.127.2/24"), netip.MustParseAddr("192.168.127.1")}}},
+		{"another network", "arcbox.net6=fd00::2/64,fd00::1,5a:94:ef:e4:0c:dd",
+			Config{Network6: Network6{netip.MustParsePrefix("fd00::2/64"), netip.MustParseAddr("fd00::1"), "5a:94:ef:e4:0c:dd"}}},
 		{"others are ignored", "arcbox.runner=x quiet", Config{}},
 	}
 	for _, tt := range tests {
@@ -86,6 +88,15 @@ func TestNetworksThatAreNone(t *testing.T) {
 	for _, text := range []string{"", "192.168.127.2", "192.168.127.2/24", "192.168.127.2/24,10.0.0.1", "fd00::2/64,fd00::1", "192.168.127.2/33,192.168.127.1"} {
 		if c, err := FromCommandLine("arcbox.net=" + text); err == nil || c.Network != (Network{}) {
 			t.Errorf("arcbox.net=%s gives %+v, %v; want an error", text, c.Network, err)
+		}
+	}
+}
+
+func TestNetworks6ThatAreNone(t *testing.T) {
+	for _, text := range []string{"", "fd00::2/64", "fd00::2/64,fd00::1", "fd00::2/64,fd01::1,5a:94:ef:e4:0c:dd", "10.0.0.2/24,10.0.0.1,5a:94:ef:e4:0c:dd",
+		"fd00::2/64,fd00::1,5a:94:ef:e4:0c", "fd00::2/64,fd00::1,5a:94:ef:e4:0c:dd:00:01"} {
+		if c, err := FromCommandLine("arcbox.net6=" + text); err == nil || c.Network6 != (Network6{}) {
+			t.Errorf("arcbox.net6=%s gives %+v, %v; want an error", text, c.Network6, err)
 		}
 	}
 }
