@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -176,8 +177,30 @@ func dialGuest(ctx context.Context, name string, out io.Writer) (*ipc.Conn, erro
 	return attachGuest(ctx, conn, name)
 }
 
-// attachGuest connects to the agent of a guest by way of the agent that conn leads to, and has shaken hands with it.
+// How long a guest's agent that does not greet is tried again, and how soon.
+const (
+	greetTime = 10 * time.Second
+	greetLook = 20 * time.Millisecond
+)
+
+// attachGuest connects to the agent of a guest by way of the agent that conn leads to, and has shaken hands with it. One that has just
+// died is heard of only then, and the guest starts the next one at once.
 func attachGuest(ctx context.Context, conn *ipc.Conn, name string) (*ipc.Conn, error) {
+	for end := time.Now().Add(greetTime); ; {
+		guest, err := greetGuest(ctx, conn, name)
+		if !errors.Is(err, ipc.ErrInterrupted) || conn.Err() != nil || time.Now().After(end) {
+			return guest, err
+		}
+		select {
+		case <-time.After(greetLook):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// greetGuest is one try of attachGuest.
+func greetGuest(ctx context.Context, conn *ipc.Conn, name string) (*ipc.Conn, error) {
 	resp, err := ipc.Call(ctx, conn, agentapi.Guest, &agentapi.GuestReq{Name: name})
 	if err != nil {
 		return nil, err

@@ -125,6 +125,16 @@ func execs(t *testing.T, u *user) {
 			}
 		})
 	}
+	t.Run("after the death of the guest's agent", func(t *testing.T) {
+		for range kit.Rounds(3, 20) {
+			if r := u.try("exec", "--", "sh", "-c", "kill -9 $PPID"); r.status == 0 {
+				t.Error("a program whose agent has died has ended well")
+			}
+			if out := u.run("exec", "--", "echo", "here"); out != "here\n" { // at once: nobody knows yet
+				t.Errorf("the next one says %q", out)
+			}
+		}
+	})
 }
 
 // secondAgent is refused, and one that takes over is not; the machine notices neither.
