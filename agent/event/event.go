@@ -21,7 +21,7 @@ var ErrClosed = errors.New("the agent is ending")
 type Bus struct {
 	mu     sync.Mutex // guards what follows
 	ring   [Kept]agentapi.Event
-	last   uint64        // number of the newest event
+	count  uint64        // of all events; the newest has the number agentapi.BeforeEvents+count
 	more   chan struct{} // closed at the next event; nil when nobody waits
 	closed bool
 }
@@ -33,17 +33,17 @@ func (b *Bus) Publish(e agentapi.Event) {
 	if b.closed {
 		return
 	}
-	b.last++
-	e.Seq, e.Time = b.last, time.Now()
+	b.count++
+	e.Seq, e.Time = agentapi.BeforeEvents+b.count, time.Now()
 	b.ring[e.Seq%Kept] = e
 	b.wake()
 }
 
-// Last is the number of the newest event, 0 before the first.
+// Last is the number of the newest event, agentapi.BeforeEvents before the first.
 func (b *Bus) Last() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.last
+	return agentapi.BeforeEvents + b.count
 }
 
 // Close ends all readers once they have read what there is.
@@ -89,11 +89,10 @@ func (b *Bus) since(after uint64) ([]agentapi.Event, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var events []agentapi.Event
-	oldest := uint64(1)
-	if b.last > Kept {
-		oldest = b.last - Kept + 1
-	}
-	if after > b.last || after+1 < oldest {
+	after = max(after, agentapi.BeforeEvents)
+	last := agentapi.BeforeEvents + b.count
+	oldest := last - min(b.count, Kept) + 1
+	if after > last || after+1 < oldest {
 		missed := uint64(0)
 		if after < oldest {
 			missed = oldest - 1 - after
@@ -102,7 +101,7 @@ func (b *Bus) since(after uint64) ([]agentapi.Event, <-chan struct{}) {
 		events = append(events, agentapi.Event{Seq: after, Time: time.Now(), Kind: agentapi.Resync, Missed: missed,
 			Message: "events were dropped; ask for the state anew"})
 	}
-	for seq := after + 1; seq <= b.last && len(events) < batch; seq++ {
+	for seq := after + 1; seq <= last && len(events) < batch; seq++ {
 		events = append(events, b.ring[seq%Kept])
 	}
 	if len(events) > 0 || b.closed {

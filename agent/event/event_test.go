@@ -15,10 +15,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// follow reads from b until it has seen number last, and says how many came and how many were missed.
+// follow reads from b until it has seen its event number last, counted from 1, and says how many came and how many were missed.
 func follow(t *testing.T, b *Bus, last uint64) (came, missed uint64) {
 	t.Helper()
-	for after := uint64(0); after < last; {
+	for after := uint64(agentapi.BeforeEvents); after < agentapi.BeforeEvents+last; {
 		events, err := b.Next(context.Background(), after)
 		if err != nil {
 			t.Error(err)
@@ -69,8 +69,8 @@ func TestNumbersOfAnotherAgentAreResynced(t *testing.T) {
 	var b Bus
 	b.Publish(agentapi.Event{Kind: agentapi.MachineReady})
 	events, err := b.Next(context.Background(), 77)
-	if err != nil || len(events) != 2 || events[0].Kind != agentapi.Resync || events[1].Seq != 1 {
-		t.Errorf("%+v, %v: want a resync and event 1", events, err)
+	if err != nil || len(events) != 2 || events[0].Kind != agentapi.Resync || events[1].Seq != agentapi.BeforeEvents+1 {
+		t.Errorf("%+v, %v: want a resync and the first event", events, err)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestWaitingEnds(t *testing.T) {
 			t.Errorf("got %v, want ErrClosed", err)
 		}
 		b.Publish(agentapi.Event{}) // to nobody
-		if b.Last() != 0 {
+		if b.Last() != agentapi.BeforeEvents {
 			t.Error("a closed bus took an event")
 		}
 	})

@@ -158,7 +158,7 @@ func showEvents(cmd *cobra.Command, name string, after uint64, asJSON bool) erro
 			return nil // Ctrl-C is how it ends
 		case err != nil && (errors.Is(err, ipc.ErrInterrupted)):
 			fmt.Fprintln(cmd.ErrOrStderr(), waiting)
-			after = 1 // nothing of the next one is old news
+			after = agentapi.BeforeEvents // nothing of the next one is old news
 			continue
 		case err != nil:
 			return err

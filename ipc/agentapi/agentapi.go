@@ -245,7 +245,11 @@ type Change struct {
 	To    string `json:"to"`
 }
 
-// EventsReq asks for the events after number After that are kept, then for what comes. After 0 means from now on.
+// BeforeEvents is the number before an agent's first event.
+const BeforeEvents = 1
+
+// EventsReq asks for the events after number After that are kept, then for what comes. After 0 means from now on, and after
+// BeforeEvents with all that are kept.
 type EventsReq struct {
 	After uint64 `json:"after,omitempty"`
 }
