@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +22,9 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/agent/route/vmnet/standin"
 	libsystem "github.com/arcboxlabs/arcbox-go/darwin/standin"
+	"github.com/arcboxlabs/arcbox-go/ipc"
 	xpc "github.com/arcboxlabs/arcbox-go/ipc/mach/standin"
+	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 	"github.com/arcboxlabs/arcbox-go/test/kit/netns"
 )
 
@@ -133,17 +137,8 @@ func TestAHostReachesItsNeighbour(t *testing.T) {
 	if !bytes.Contains(packet, []byte("to the neighbour")) {
 		t.Errorf("the host has sent %x", packet)
 	}
-	// The same packet with both ends exchanged is an answer.
-	back := bytes.Clone(packet)
-	copy(back[0:], packet[6:12])
-	copy(back[6:], packet[0:6])
-	copy(back[26:], packet[30:34])
-	copy(back[30:], packet[26:30])
-	copy(back[34:], packet[36:38])
-	copy(back[36:], packet[34:36])
-	back[40], back[41] = 0, 0  // no checksum
 	w.send(make([]byte, 4000)) // is too large for the interface, and lost
-	w.send(back)
+	w.send(reflected(packet))
 	b := make([]byte, 100)
 	c.SetReadDeadline(time.Now().Add(patience))
 	if n, _, err := c.ReadFrom(b); err != nil || string(b[:n]) != "to the neighbour" {
@@ -154,6 +149,101 @@ func TestAHostReachesItsNeighbour(t *testing.T) {
 	if n := standin.Live(); n != 0 {
 		t.Errorf("%d interfaces are left", n)
 	}
+}
+
+// startNetwork starts arcbox-net with a wire whose other end is f, and gives the machine's end of its cable.
+func startNetwork(t *testing.T, f *os.File) *wire {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "arcbox-net")
+	build := exec.Command("go", "build", "-o", program, "github.com/arcboxlabs/arcbox-go/cmd/arcbox-net")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // it has no C whose lines could be counted
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build arcbox-net: %v\n%s", err, out)
+	}
+	ours, theirs, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program)
+	cmd.Stderr, cmd.ExtraFiles = os.Stderr, []*os.File{theirs}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := ipc.NewConn(ours, nil)
+	t.Cleanup(func() {
+		conn.Close() // it has no other owner to wait for
+		cmd.Wait()
+	})
+	machine, link, err := ipc.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	t.Cleanup(func() { machine.Close() })
+	made := &netapi.ConfigureReq{MAC: net.HardwareAddr(machineMAC).String()}
+	made.Link = made.Attach(link)
+	if _, err := ipc.Call(t.Context(), conn, netapi.Configure, made); err != nil {
+		t.Fatal(err)
+	}
+	laid := &netapi.SetWireReq{Wire: netapi.Wire{Name: "bridge", Host: hostPrefix.Addr().String(), Subnets: []string{"172.17.0.0/16"}}}
+	laid.File = laid.Attach(f)
+	if _, err := ipc.Call(t.Context(), conn, netapi.SetWire, laid); err != nil {
+		t.Fatal(err)
+	}
+	return &wire{t: t, Conn: machine}
+}
+
+// machineMAC is the machine's card.
+var machineMAC = []byte{2, 0, 0, 0, 0, 5}
+
+// The whole way of a Mac, but for Apple's framework and the route: the host's kernel, the interface, its stream, arcbox-net, the
+// machine's cable, and back. Here the machine is this test.
+func TestAHostReachesAContainer(t *testing.T) {
+	netns.Need(t)
+	ended := make(chan struct{})
+	f, err := Start(t.Context(), hostPrefix, func() { close(ended) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { <-ended }) // once arcbox-net is gone
+	machine := startNetwork(t, f)
+	f.Close()
+	if out, err := exec.Command("ip", "route", "add", "172.17.0.0/16", "dev", "bridge0").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c, err := net.Dial("udp4", "172.17.0.5:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("to the container")); err != nil {
+		t.Fatal(err)
+	}
+	packet := machine.next(0x0800)
+	if !bytes.Equal(packet[:6], machineMAC) || !bytes.Contains(packet, []byte("to the container")) {
+		t.Errorf("the machine gets %x", packet)
+	}
+	machine.send(reflected(packet))
+	b := make([]byte, 100)
+	c.SetReadDeadline(time.Now().Add(patience))
+	if n, err := c.Read(b); err != nil || string(b[:n]) != "to the container" {
+		t.Errorf("the host hears %q, %v", b[:n], err)
+	}
+}
+
+// reflected is a datagram's frame with both ends exchanged, and no checksum.
+func reflected(packet []byte) []byte {
+	back := bytes.Clone(packet)
+	copy(back[0:], packet[6:12])
+	copy(back[6:], packet[0:6])
+	copy(back[26:], packet[30:34])
+	copy(back[30:], packet[26:30])
+	copy(back[34:], packet[36:38])
+	copy(back[36:], packet[34:36])
+	back[40], back[41] = 0, 0
+	return back
 }
 
 // A stream that says what none can ends the interface, not the process.
