@@ -76,8 +76,9 @@ func (r *Relay) Close() {
 	r.busy.Wait()
 }
 
-// chunk is how much is read of a client at once.
-const chunk = 64 << 10
+// chunk is how much is read of a client before it has a way to dockerd, in bytes: a request that can be answered without fits, and
+// thousands of clients wait for little.
+const chunk = 4 << 10
 
 // serve passes one connection on. Its first byte is what brings the machine up, unless it can be answered without.
 func (r *Relay) serve(client *net.UnixConn) {

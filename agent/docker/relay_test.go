@@ -160,7 +160,7 @@ func TestTheServerMayEndFirst(t *testing.T) {
 func TestManyConnectionsAtOnce(t *testing.T) {
 	path := relay(t, &host{}, echo)
 	var all sync.WaitGroup
-	for range 500 {
+	for range 3000 {
 		c := dial(t, path)
 		all.Go(func() {
 			io.WriteString(c, "ping")

@@ -36,9 +36,10 @@ type session struct {
 	forced  sync.Once
 	done    chan struct{} // closed when all has ended
 
-	portsDue  chan struct{} // has a word when keepPorts is to look
-	routesDue chan struct{} // has a word when keepRoutes is to look
-	netTried  chan struct{} // closed when the network is there, or was tried in vain
+	connecting chan struct{} // has a word for each stream that is being made
+	portsDue   chan struct{} // has a word when keepPorts is to look
+	routesDue  chan struct{} // has a word when keepRoutes is to look
+	netTried   chan struct{} // closed when the network is there, or was tried in vain
 
 	power chan struct{} // has a word while nobody starts, freezes or thaws the guest
 
@@ -75,7 +76,7 @@ type verdict struct {
 func newSession(m *Machine, epoch uint64, made *Record, proc *Process) *session {
 	s := &session{
 		m: m, epoch: epoch, made: made, proc: proc, over: make(chan struct{}), force: make(chan struct{}), done: make(chan struct{}),
-		power: make(chan struct{}, 1), relinked: make(chan struct{}), netTried: make(chan struct{}), portsDue: make(chan struct{}, 1), routesDue: make(chan struct{}, 1), started: time.Now(),
+		power: make(chan struct{}, 1), relinked: make(chan struct{}), netTried: make(chan struct{}), portsDue: make(chan struct{}, 1), connecting: make(chan struct{}, maxConnecting), routesDue: make(chan struct{}, 1), started: time.Now(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pulse, s.tight = newPulse(), make(chan struct{}, 1)
@@ -325,8 +326,18 @@ func (s *session) shutdown(ctx context.Context) error {
 // unmounting takes.
 const shutdownGrace = 20 * time.Second
 
+// maxConnecting is how many streams to the guest are being made at once. Whoever comes then waits: a VM's process refuses what is far
+// too much at once, and has other things to answer.
+const maxConnecting = 32
+
 // connect gives a stream to a port of the guest.
 func (s *session) connect(ctx context.Context, port uint32) (*os.File, error) {
+	select {
+	case s.connecting <- struct{}{}:
+		defer func() { <-s.connecting }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	resp, err := ipc.Call(ctx, s.proc.Conn, vmapi.Connect, &vmapi.ConnectReq{Port: port})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
 // A docker is Docker's own command line in front of our socket.
@@ -74,7 +76,45 @@ func containers(t *testing.T, u *user) {
 			}
 		})
 	}
+	t.Run("many connections", func(t *testing.T) { connections(t, u, kit.Rounds(300, 2000)) })
 	t.Run("one that goes on", func(t *testing.T) { goesOn(t, u, d) })
+}
+
+// connections has so many clients of dockerd at once, each with a connection of its own that it uses twice.
+func connections(t *testing.T, u *user, n int) {
+	path, err := u.home.Socket(agentapi.DockerSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type client struct {
+		net.Conn
+		r *bufio.Reader
+	}
+	var all []client
+	for range n {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		all = append(all, client{c, bufio.NewReader(c)})
+	}
+	for range 2 {
+		for _, c := range all {
+			io.WriteString(c, "GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n")
+		}
+		for i, c := range all {
+			resp, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatalf("client %d of %d: %v", i, n, err)
+			}
+			text, err := io.ReadAll(resp.Body)
+			if string(text) != "OK" || err != nil {
+				t.Fatalf("client %d of %d has %s, %q, %v", i, n, resp.Status, text, err)
+			}
+		}
+	}
 }
 
 // exposed has a published port be the host's on all its addresses, and the loopback's alone again.
