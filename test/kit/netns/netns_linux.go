@@ -64,12 +64,17 @@ func Inside() *syscall.SysProcAttr {
 	}
 }
 
-// Need skips a test that would change the host's own network.
+// Need skips a test that would change the host's own network, or finds no taps.
 func Need(t testing.TB) {
 	t.Helper()
 	if why := os.Getenv(within); why != "yes" {
 		t.Skip(why)
 	}
+	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		t.Skipf("cannot make a tap: %v", err)
+	}
+	f.Close()
 }
 
 // bringUp brings an interface up.
