@@ -12,7 +12,6 @@ _Static_assert(VMNET_NOT_AUTHORIZED == 1010, "VMNET_NOT_AUTHORIZED is not 1010")
 _Static_assert(VMNET_HOST_MODE == 1000, "VMNET_HOST_MODE is not 1000");
 _Static_assert(VMNET_INTERFACE_PACKETS_AVAILABLE == 1, "VMNET_INTERFACE_PACKETS_AVAILABLE is not 1");
 _Static_assert(sizeof(struct vmpktdesc) == 24 && offsetof(struct vmpktdesc, vm_pkt_iovcnt) == 16, "a packet is described otherwise");
-VMN_TYPE(vmnet_operation_mode_key, const char **);
 VMN_TYPE(vmnet_read, vmnet_return_t (*)(interface_ref, struct vmpktdesc *, int *));
 VMN_TYPE(vmnet_write, vmnet_return_t (*)(interface_ref, struct vmpktdesc *, int *));
 VMN_TYPE(xpc_dictionary_set_string, void (*)(xpc_object_t, const char *, const char *));
