@@ -112,7 +112,7 @@ func (n *network) Admit(context.Context, netip.Addr, []netip.Prefix) error { ret
 // A keeper's routes go through the program, also when it is killed and started again by the next who asks.
 func TestRoutesThroughTheProgram(t *testing.T) {
 	d := newDaemon(t)
-	c := helper.NewClient(d.path)
+	c := helper.NewClient(d.path, helper.Program)
 	defer c.Close()
 	n := &network{}
 	events := make(chan route.Event, 64)

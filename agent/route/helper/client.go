@@ -16,15 +16,16 @@ import (
 // A Client is a host whose routes the helper changes. It ends with Close.
 type Client struct{ to *ipc.Redialer }
 
-// NewClient makes one of the helper at a socket, which it first connects to when something is asked.
-func NewClient(socket string) *Client {
+// NewClient makes one of the helper at a socket, which it first connects to when something is asked. program is what installs it, for
+// who is to be told.
+func NewClient(socket, program string) *Client {
 	return &Client{ipc.NewRedialer(func(ctx context.Context) (*ipc.Conn, error) {
 		conn, err := unixsock.Dial(ctx, socket, nil)
 		switch {
 		case errors.Is(err, unixsock.ErrNobody):
-			err = fmt.Errorf("%w: it takes arcbox-routed, which is not installed; run sudo arcbox-routed install, or set machine.routes to off", route.ErrRefused)
+			err = fmt.Errorf("%w: it takes arcbox-routed, which is not installed; run sudo %s install, or set machine.routes to off", route.ErrRefused, program)
 		case errors.Is(err, fs.ErrPermission):
-			err = fmt.Errorf("%w: arcbox-routed was installed for another user; run sudo arcbox-routed install for this one", route.ErrRefused)
+			err = fmt.Errorf("%w: arcbox-routed was installed for another user; run sudo %s install as this one", route.ErrRefused, program)
 		}
 		return conn, err
 	})}

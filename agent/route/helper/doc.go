@@ -2,6 +2,9 @@
 // process that may, arcbox-routed. Both are in front of a route.Host, and each checks what the other says.
 package helper
 
+// Program is the helper's own.
+const Program = "arcbox-routed"
+
 // Label is what the helper is called where launchd runs it, and Socket where it listens then.
 const (
 	Label  = "com.arcboxlabs.arcbox-routed"

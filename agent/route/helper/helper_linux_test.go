@@ -29,7 +29,7 @@ func serve(t *testing.T, uid int) (*Client, string, func()) {
 	netns.Need(t)
 	path := filepath.Join(t.TempDir(), "routes.sock")
 	end := serveAt(t, path, uid)
-	c := NewClient(path)
+	c := NewClient(path, Program)
 	t.Cleanup(func() { c.Close() })
 	return c, path, end
 }
@@ -114,9 +114,9 @@ func TestOnlyItsUserIsServed(t *testing.T) {
 }
 
 func TestNoHelperIsInstalled(t *testing.T) {
-	c := NewClient(filepath.Join(t.TempDir(), "nobody.sock"))
+	c := NewClient(filepath.Join(t.TempDir(), "nobody.sock"), "/somewhere/arcbox-routed")
 	defer c.Close()
-	if _, err := c.Attach(t.Context()); !errors.Is(err, route.ErrRefused) || !strings.Contains(err.Error(), "sudo arcbox-routed install") {
+	if _, err := c.Attach(t.Context()); !errors.Is(err, route.ErrRefused) || !strings.Contains(err.Error(), "sudo /somewhere/arcbox-routed install") {
 		t.Errorf("without a helper: %v", err)
 	}
 }
