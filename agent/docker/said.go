@@ -10,8 +10,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -88,6 +90,29 @@ func asksWhatItIs(sent []byte) bool {
 	return m != nil && remembered.Match(m[2])
 }
 
+// running is the request for the containers that run; with more than it says of these the query is another question.
+var running = regexp.MustCompile(`^(?:/v[0-9.]{1,8})?/containers/json$`)
+
+// asksWhatRuns says whether a request is for nothing else than the containers that run. Of a stopped machine they are known: none do.
+func asksWhatRuns(req *http.Request) bool {
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil || req.Method != http.MethodGet || !running.MatchString(req.URL.Path) {
+		return false
+	}
+	for name, values := range query {
+		switch v := strings.Join(values, ","); name {
+		case "size": // of each
+		case "all":
+			if v != "0" && v != "false" {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // answer is the whole reply to what a client has sent, if that is one whole request that said answers; nil otherwise. That the
 // machine is stopped stands in a header.
 func (s *Said) answer(sent []byte) (reply []byte, last bool) {
@@ -97,13 +122,9 @@ func (s *Said) answer(sent []byte) (reply []byte, last bool) {
 	if err != nil || from.Buffered()+rest.Len() > 0 || req.ContentLength != 0 || req.Header.Get("Upgrade") != "" {
 		return nil, false
 	}
-	m := remembered.FindStringSubmatch(req.URL.Path)
-	if m == nil || req.Method != http.MethodGet && (req.Method != http.MethodHead || m[1] != "_ping") {
+	body, kind := s.body(req)
+	if body == nil {
 		return nil, false
-	}
-	body, kind := []byte("OK"), "text/plain; charset=utf-8"
-	if m[1] == "version" {
-		body, kind = s.Version, "application/json"
 	}
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nArcbox-Machine: stopped\r\nContent-Type: " + kind + "\r\n")
@@ -122,4 +143,19 @@ func (s *Said) answer(sent []byte) (reply []byte, last bool) {
 		b.Write(body)
 	}
 	return b.Bytes(), req.Close
+}
+
+// body answers a request that can be, with its media type; nil for another.
+func (s *Said) body(req *http.Request) (body []byte, kind string) {
+	const text, object = "text/plain; charset=utf-8", "application/json"
+	m := append(remembered.FindStringSubmatch(req.URL.Path), "", "")
+	switch {
+	case m[1] == "_ping" && (req.Method == http.MethodGet || req.Method == http.MethodHead):
+		return []byte("OK"), text
+	case m[1] == "version" && req.Method == http.MethodGet:
+		return s.Version, object
+	case asksWhatRuns(req):
+		return []byte("[]\n"), object
+	}
+	return nil, ""
 }

@@ -86,7 +86,13 @@ func TestAStoppedMachineIsNotStartedForAPing(t *testing.T) {
 	if n := h.quiet.Load(); n != asked {
 		t.Errorf("dockerd was reached for %d times", n-asked)
 	}
-	if resp, _ := ask(t, c, r, "GET", "/v1.41/containers/json"); resp.Header.Get("Arcbox-Machine") != "" {
+	if resp, body := ask(t, c, r, "GET", "/v1.41/containers/json"); resp.Header.Get("Arcbox-Machine") != "stopped" || body != "[]\n" {
+		t.Errorf("of a stopped machine there run %q, %v", body, resp.Header)
+	}
+	if n := h.quiet.Load(); n != asked {
+		t.Errorf("to know that none runs dockerd was reached for %d times", n-asked)
+	}
+	if resp, _ := ask(t, c, r, "GET", "/v1.41/containers/json?all=1"); resp.Header.Get("Arcbox-Machine") != "" {
 		t.Error("a list is answered by who cannot know it")
 	}
 	if n := h.quiet.Load(); n == asked {
@@ -105,6 +111,12 @@ func TestWhatIsAnsweredWithoutDockerd(t *testing.T) {
 		{"the version", "GET /v1.24/version HTTP/1.1\r\nHost: docker\r\n\r\n", true},
 		{"the version's head, which says nothing", "HEAD /version HTTP/1.1\r\nHost: docker\r\n\r\n", false},
 		{"information, which changes", "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n", false},
+		{"what runs", "GET /v1.24/containers/json HTTP/1.1\r\nHost: docker\r\n\r\n", true},
+		{"what runs, and how large it is", "GET /containers/json?all=0&size=1 HTTP/1.1\r\nHost: docker\r\n\r\n", true},
+		{"what has run", "GET /containers/json?all=true HTTP/1.1\r\nHost: docker\r\n\r\n", false},
+		{"what ran last", "GET /containers/json?limit=1 HTTP/1.1\r\nHost: docker\r\n\r\n", false},
+		{"what runs or not", "GET /containers/json?filters=%7B%7D HTTP/1.1\r\nHost: docker\r\n\r\n", false},
+		{"the images", "GET /images/json HTTP/1.1\r\nHost: docker\r\n\r\n", false},
 		{"a ping that is more", "GET /_ping/x HTTP/1.1\r\nHost: docker\r\n\r\n", false},
 		{"half a request", "GET /_ping HTTP/1.1\r\nHost:", false},
 		{"two at once", "GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\nGET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n", false},

@@ -63,8 +63,11 @@ func TestAUsersDay(t *testing.T) {
 		if out := newDocker(t, u).run("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"); out != "linux/arm64" {
 			t.Errorf("the server is %q", out)
 		}
+		if out := newDocker(t, u).run("ps", "-q"); out != "" {
+			t.Errorf("in a machine that is stopped there run %q", out)
+		}
 		if m := u.inspect(); m.State != "stopped" {
-			t.Errorf("who asks for the version starts a machine: it is %s", m.State)
+			t.Errorf("who asks for the version, and what runs, starts a machine: it is %s", m.State)
 		}
 	})
 	if r := u.try("status", "--quiet"); r.status != 3 {
