@@ -29,6 +29,11 @@ func network(t *testing.T, u *user) {
 			t.Errorf("a name server on the host gives %s", out)
 		}
 	})
+	t.Run("a lease", func(t *testing.T) { // which the machine does not need, but a system that it hosts may
+		if r := u.try("exec", "--", "busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-s", "/bin/true"); !strings.Contains(r.err, "lease of 192.168.127.2 obtained") {
+			t.Errorf("DHCP gives %q", r.out+r.err)
+		}
+	})
 	t.Run("the host's IPv6", func(t *testing.T) {
 		l, err := net.Listen("tcp6", "[::1]:0")
 		if err != nil {
