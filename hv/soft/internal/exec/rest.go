@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A guest is at rest when it runs no more than restLoad instructions in restTime, a few percent of what it could.
-// More than restRoom bytes of decoded code are then dropped.
+// A guest is at rest when it runs no more than restLoad instructions in restTime, a few percent of what it could. When
+// restRoom bytes of decoded code have come out of use meanwhile, it loses all of it.
 const (
 	restTime = 10 * time.Second
 	restLoad = 100e6
@@ -15,9 +15,9 @@ const (
 
 // rest says how busy the guest is.
 type rest struct {
-	at    time.Time // when the guest was last looked at
-	count uint64    // instructions until then
-	had   bool      // its code has been dropped since it was last busy
+	at      time.Time // when the guest was last looked at
+	count   uint64    // instructions until then
+	dropped int       // bytes of code that came out of use at rest, since all of it was dropped
 }
 
 // wait is called when the guest waits for an interrupt. One that has come to rest loses its decoded code, all of
@@ -29,12 +29,14 @@ func (c *Core) wait() {
 	if now.Sub(r.at) < restTime {
 		return
 	}
-	load := c.count - r.count
+	load, before := c.count-r.count, c.code.room
 	r.at, r.count = now, c.count
 	if load > restLoad {
-		r.had = false
-	} else if !r.had && c.code.room > restRoom {
-		r.had = true
+		return
+	}
+	c.sweep()
+	if r.dropped += before - c.code.room; r.dropped > restRoom {
+		r.dropped = 0
 		c.dropAllCode()
 		gc.FreeOSMemory()
 	}
