@@ -275,7 +275,7 @@ func (n *network) setWire(_ context.Context, req *netapi.SetWireReq) (*netapi.Se
 		return nil, err
 	}
 	if req.File == 0 {
-		b := n.bypass.Load()
+		b := n.wire.bypass.Load()
 		if b == nil {
 			return nil, ipc.Errorf(netapi.NotFound, "cannot change the wire: there is none")
 		}
@@ -298,7 +298,7 @@ func (n *network) setWire(_ context.Context, req *netapi.SetWireReq) (*netapi.Se
 	}
 	b := &bypass{
 		name: req.Name, host: tcpip.AddrFrom4(host.As4()), guest: tcpip.AddrFrom4(n.guest.As4()), guestMAC: n.guestMAC,
-		end: end, machine: n.sendToMachine, out: make(chan []byte, bypassBacklog), over: make(chan struct{}), subnets: subnets,
+		end: end, machine: func(frame []byte) { n.wire.toMachine(frame) }, out: make(chan []byte, bypassBacklog), over: make(chan struct{}), subnets: subnets,
 	}
 	return &netapi.SetWireResp{}, n.lay(b)
 }
@@ -311,12 +311,12 @@ func (n *network) lay(b *bypass) error {
 		b.end.Close()
 		return ipc.Errorf(ipc.WrongState, "cannot lay a wire: the network is ending")
 	}
-	if before := n.bypass.Swap(b); before != nil {
+	if before := n.wire.bypass.Swap(b); before != nil {
 		before.end.Close()
 	}
 	n.busy.Go(func() {
 		b.run()
-		if n.bypass.CompareAndSwap(b, nil) {
+		if n.wire.bypass.CompareAndSwap(b, nil) {
 			log.Printf("the wire %s has ended", b.name)
 		}
 	})
@@ -331,7 +331,7 @@ func (n *network) unwire(ctx context.Context, _ *netapi.UnwireReq) (*netapi.Unwi
 
 // endBypass returns when the host has seen the end, or ctx has ended: a machine that takes nothing may hold a frame up.
 func (n *network) endBypass(ctx context.Context) {
-	b := n.bypass.Swap(nil)
+	b := n.wire.bypass.Swap(nil)
 	if b == nil {
 		return
 	}
@@ -344,7 +344,7 @@ func (n *network) endBypass(ctx context.Context) {
 
 // wired is the wire, nil if there is none.
 func (n *network) wired() *netapi.Wire {
-	b := n.bypass.Load()
+	b := n.wire.bypass.Load()
 	if b == nil {
 		return nil
 	}
@@ -355,13 +355,6 @@ func (n *network) wired() *netapi.Wire {
 		is.Subnets = append(is.Subnets, p.String())
 	}
 	return is
-}
-
-// sendToMachine sends a frame on the machine's link; without one it is lost.
-func (n *network) sendToMachine(frame []byte) {
-	if link := n.cable.Load(); link != nil {
-		link.writeFrame(frame)
-	}
 }
 
 // parseSubnets reads the networks behind the machine.

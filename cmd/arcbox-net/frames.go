@@ -1,12 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+
+	"github.com/containers/gvisor-tap-vsock/pkg/tap"
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
 // Sizes of a frame in bytes: an Ethernet header at least, the largest IP packet behind a header with a VLAN tag at most.
@@ -18,6 +24,9 @@ const (
 // prefixSize is how many bytes say how long a frame of a stream is.
 const prefixSize = 4
 
+// readAhead is how much is read of a cable at once.
+const readAhead = 4 * (prefixSize + maxFrame)
+
 // frameSize is what the prefix of a frame says, which whoever sends it may have made up.
 func frameSize(prefix []byte) (int, error) {
 	n := binary.BigEndian.Uint32(prefix)
@@ -27,80 +36,92 @@ func frameSize(prefix []byte) (int, error) {
 	return int(n), nil
 }
 
-// A checked stream ends at the first frame whose length makes no sense: the library behind it believes what it reads, and
-// the other end may be a guest that broke out of its machine. It also counts, which the library does for whoever may race with
-// it, and gives the bypass what is the bypass's. One goroutine reads; any may write, a frame behind its length at a time.
-type checked struct {
+// A machineEnd is the stream to the machine: frames behind their lengths. One goroutine reads; any may send.
+type machineEnd struct {
 	net.Conn
-	sent, received *atomic.Uint64
-	bypass         *atomic.Pointer[bypass]
-	head           [prefixSize + minFrame]byte
-	held           []byte // of a frame, still to be given
-	left           int    // bytes of the frame under way that were not read yet
 
-	writing sync.Mutex
+	mu  sync.Mutex // guards what follows, and the order of frames
+	out []byte     // the frame under way
 }
 
-// Read gives a prefix or a piece of a frame.
-func (c *checked) Read(p []byte) (int, error) {
-	for len(c.held) == 0 && c.left == 0 {
-		if err := c.next(); err != nil {
-			return 0, err
+// read gives each frame to take, which may keep none, until the stream ends or has what no frame can be, with the reason.
+func (c *machineEnd) read(take func(frame []byte)) error {
+	in := bufio.NewReaderSize(c, readAhead)
+	for {
+		prefix, err := in.Peek(prefixSize)
+		if err != nil {
+			return err
+		}
+		size, err := frameSize(prefix)
+		if err != nil {
+			return err
+		}
+		whole, err := in.Peek(prefixSize + size)
+		if err != nil {
+			return err
+		}
+		take(whole[prefixSize:])
+		if _, err := in.Discard(prefixSize + size); err != nil {
+			return err
 		}
 	}
-	if len(c.held) > 0 {
-		n := copy(p, c.held)
-		c.held = c.held[n:]
-		return n, nil
-	}
-	n, err := c.Conn.Read(p[:min(len(p), c.left)])
-	c.left -= n
-	c.received.Add(uint64(n))
-	return n, err
 }
 
-// next reads the beginning of a frame, and all of one that the bypass may want.
-func (c *checked) next() error {
-	got, err := io.ReadAtLeast(c.Conn, c.head[:], prefixSize)
-	if err != nil {
-		return err
+// send sends a frame that is in pieces, and closes a stream that does not take it: part of it may have gone.
+func (c *machineEnd) send(pieces ...[]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out = append(c.out[:0], 0, 0, 0, 0)
+	for _, p := range pieces {
+		c.out = append(c.out, p...)
 	}
-	size, err := frameSize(c.head[:])
-	if err == nil {
-		_, err = io.ReadFull(c.Conn, c.head[got:])
+	binary.BigEndian.PutUint32(c.out, uint32(len(c.out)-prefixSize))
+	if _, err := c.Write(c.out); err != nil {
+		c.Close()
 	}
-	if err != nil {
-		return err
-	}
-	c.received.Add(minFrame)
-	c.held, c.left = c.head[:], size-minFrame
-	b := c.bypass.Load()
-	if b == nil || !b.mayWant(c.head[prefixSize:]) {
-		return nil
-	}
-	whole := append(make([]byte, 0, prefixSize+size), c.head[:]...)[:prefixSize+size]
-	n, err := io.ReadFull(c.Conn, whole[len(c.head):])
-	c.received.Add(uint64(n))
-	if err != nil {
-		return err
-	}
-	c.held, c.left = whole, 0
-	if b.fromMachine(whole[prefixSize:]) {
-		c.held = nil
-	}
-	return nil
 }
 
-func (c *checked) Write(p []byte) (int, error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	n, err := c.Conn.Write(p)
-	c.sent.Add(uint64(n))
-	return n, err
+// A plug is where the machine's cable meets the gateway's card: there are no others in this network. The library has a switch for this, which
+// copies every frame twice more.
+type plug struct {
+	gateway        *tap.LinkEndpoint
+	cable          atomic.Pointer[machineEnd] // nil when there is none
+	bypass         atomic.Pointer[bypass]     // to the host's own network; nil when there is none
+	sent, received atomic.Uint64              // bytes of frames, over all cables
 }
 
-// writeFrame sends one frame.
-func (c *checked) writeFrame(frame []byte) error {
-	_, err := c.Write(append(binary.BigEndian.AppendUint32(make([]byte, 0, prefixSize+len(frame)), uint32(len(frame))), frame...))
-	return err
+// carry passes on what comes from a cable until that ends, with the reason.
+func (p *plug) carry(c *machineEnd) error { return c.read(p.fromMachine) }
+
+// fromMachine deals with a frame of the machine: it is the bypass's, the gateway's, or nobody's.
+func (p *plug) fromMachine(frame []byte) {
+	p.received.Add(uint64(len(frame)))
+	eth := header.Ethernet(frame)
+	if b := p.bypass.Load(); b != nil && b.mayWant(frame) && b.fromMachine(append([]byte(nil), frame...)) {
+		return
+	}
+	if to := eth.DestinationAddress(); to != p.gateway.LinkAddress() && to != header.EthernetBroadcastAddress {
+		return
+	}
+	data := buffer.MakeWithData(frame[header.EthernetMinimumSize:])
+	packet := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: data})
+	p.gateway.DeliverNetworkPacket(eth.Type(), packet)
+	packet.DecRef()
+}
+
+// DeliverNetworkPacket takes what the gateway sends; it is the library's name for that.
+func (p *plug) DeliverNetworkPacket(_ tcpip.NetworkProtocolNumber, packet *stack.PacketBuffer) {
+	p.toMachine(packet.AsSlices()...)
+}
+
+// toMachine sends the machine a frame that is in pieces; without a cable it is lost.
+func (p *plug) toMachine(pieces ...[]byte) {
+	c := p.cable.Load()
+	if c == nil {
+		return
+	}
+	c.send(pieces...)
+	for _, piece := range pieces {
+		p.sent.Add(uint64(len(piece)))
+	}
 }

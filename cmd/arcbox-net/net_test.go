@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 
 	"github.com/arcboxlabs/arcbox-go/ipc"
@@ -420,6 +421,59 @@ func TestALinkIsReplaced(t *testing.T) {
 	}
 	defer c.Close()
 	echoes(t, c, "over another cable", false)
+}
+
+// A machine may be lost at any moment, with questions of it under way: the next one finds the network as it was.
+func TestAMachineIsLostWhileItSends(t *testing.T) {
+	conn, _ := startNetwork(t, nil)
+	question := arpRequest(t)
+	for range 200 {
+		ours, theirs := cable(t)
+		req := &netapi.RelinkReq{}
+		req.Link = req.Attach(theirs)
+		if _, err := call(conn, netapi.Relink, req); err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close()
+		for range 50 {
+			ours.Write(question) // nobody reads the answers
+		}
+		ours.Close()
+	}
+	ours, theirs := cable(t)
+	req := &netapi.RelinkReq{}
+	req.Link = req.Attach(theirs)
+	if _, err := call(conn, netapi.Relink, req); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	g := newGuest(t, ours)
+	tcpPort, _ := hostEcho(t)
+	c, err := g.dial(hostAddress, tcpPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	echoes(t, c, "the last one", false)
+}
+
+// arpRequest is a frame in which the machine asks who the gateway is.
+func arpRequest(t *testing.T) []byte {
+	t.Helper()
+	mac, err := net.ParseMAC(guestMAC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, header.ARPSize)
+	arp := header.ARP(body)
+	arp.SetIPv4OverEthernet()
+	arp.SetOp(header.ARPRequest)
+	copy(arp.HardwareAddressSender(), mac)
+	copy(arp.ProtocolAddressSender(), net.IPv4(192, 168, 127, 2).To4())
+	copy(arp.ProtocolAddressTarget(), net.IPv4(192, 168, 127, 1).To4())
+	frame := append(make([]byte, header.EthernetMinimumSize), body...)
+	header.Ethernet(frame).Encode(&header.EthernetFields{SrcAddr: tcpip.LinkAddress(mac), DstAddr: header.EthernetBroadcastAddress, Type: header.ARPProtocolNumber})
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...)
 }
 
 // A connection through the network outlives the owner of its process.

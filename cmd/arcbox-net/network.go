@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -34,9 +33,6 @@ type network struct {
 	names          *resolver
 	busy           sync.WaitGroup
 	guestMAC       tcpip.LinkAddress
-	sent, received atomic.Uint64           // bytes, of all links
-	cable          atomic.Pointer[checked] // to the machine; nil when there is none
-	bypass         atomic.Pointer[bypass]  // to the host's own network; nil when there is none
 
 	mu    sync.Mutex // guards what follows
 	link  net.Conn   // nil when it has ended
@@ -87,12 +83,12 @@ func (n *network) plug(conn net.Conn) {
 	if before != nil {
 		before.Close()
 	}
-	link := &checked{Conn: conn, sent: &n.sent, received: &n.received, bypass: &n.bypass}
-	n.cable.Store(link)
+	link := &machineEnd{Conn: conn}
+	n.wire.cable.Store(link)
 	n.busy.Go(func() {
 		err := n.wire.carry(link)
 		conn.Close()
-		n.cable.CompareAndSwap(link, nil)
+		n.wire.cable.CompareAndSwap(link, nil)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if n.link == conn {
@@ -141,7 +137,7 @@ func (n *network) close() {
 func (n *network) stats(context.Context, *netapi.StatsReq) (*netapi.StatsResp, error) {
 	return &netapi.StatsResp{
 		Linked: n.linked(), Ports: n.published(), Wire: n.wired(),
-		Sent: n.sent.Load(), Received: n.received.Load(),
+		Sent: n.wire.sent.Load(), Received: n.wire.received.Load(),
 	}, nil
 }
 

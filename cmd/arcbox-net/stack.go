@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -38,9 +37,9 @@ type plan struct {
 	mtu                  int // bytes of IP packet
 }
 
-// A wire is the gateway's side of the network: a switch for cables, and behind it a TCP/IP with services.
+// A wire is the gateway's side of the network: a plug for the machine's cable, and behind it a TCP/IP with services.
 type wire struct {
-	plug  *tap.Switch
+	plug
 	ports *forwarder.PortsForwarder
 }
 
@@ -55,9 +54,8 @@ func newWire(p plan, r *resolver) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	plug := tap.NewSwitch(false)
-	card.Connect(plug)
-	plug.Connect(card)
+	w := &wire{plug: plug{gateway: card}}
+	card.Connect(w)
 	s, err := newStack(p, card)
 	if err != nil {
 		return nil, err
@@ -81,7 +79,8 @@ func newWire(p plan, r *resolver) (*wire, error) {
 		return nil, err
 	}
 	go func() { logrus.Error(server.Serve()) }()
-	return &wire{plug, forwarder.NewPortsForwarder(s)}, nil
+	w.ports = forwarder.NewPortsForwarder(s)
+	return w, nil
 }
 
 // newStack is a TCP/IP that takes what is sent to any address for its own: the forwarders pass it on.
@@ -128,11 +127,6 @@ func serveNames(s *stack.Stack, p plan, r *resolver) error {
 	}
 	r.serve(packets, streams)
 	return nil
-}
-
-// carry passes the frames of a cable until that ends, with the reason.
-func (w *wire) carry(cable net.Conn) error {
-	return w.plug.Accept(context.Background(), cable, types.QemuProtocol)
 }
 
 // expose opens a port of the host, and unexpose closes it.
