@@ -55,7 +55,7 @@ func fetch(url string) {
 }
 
 // patience is how long anything may take that a test waits for.
-const patience = 4 * time.Minute
+var patience = time.Duration(kit.Rounds(4, 30)) * time.Minute
 
 // A user is somebody with an empty home.
 type user struct {
