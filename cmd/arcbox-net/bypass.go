@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"log"
 	"net"
@@ -98,7 +97,7 @@ func (s *streamEnd) readFrame(b []byte) (int, error) {
 }
 
 func (s *streamEnd) writeFrame(frame []byte) error {
-	_, err := s.Write(append(binary.BigEndian.AppendUint32(make([]byte, 0, prefixSize+len(frame)), uint32(len(frame))), frame...))
+	_, err := s.Write(appendFrame(make([]byte, 0, prefixSize+len(frame)), frame))
 	return err
 }
 

@@ -36,6 +36,17 @@ func frameSize(prefix []byte) (int, error) {
 	return int(n), nil
 }
 
+// appendFrame adds a frame that is in pieces, behind its length.
+func appendFrame(out []byte, pieces ...[]byte) []byte {
+	at := len(out)
+	out = append(out, make([]byte, prefixSize)...)
+	for _, p := range pieces {
+		out = append(out, p...)
+	}
+	binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-prefixSize))
+	return out
+}
+
 // A machineEnd is the stream to the machine: frames behind their lengths. One goroutine reads; any may send.
 type machineEnd struct {
 	net.Conn
@@ -71,11 +82,7 @@ func (c *machineEnd) read(take func(frame []byte)) error {
 func (c *machineEnd) send(pieces ...[]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out = append(c.out[:0], 0, 0, 0, 0)
-	for _, p := range pieces {
-		c.out = append(c.out, p...)
-	}
-	binary.BigEndian.PutUint32(c.out, uint32(len(c.out)-prefixSize))
+	c.out = appendFrame(c.out[:0], pieces...)
 	if _, err := c.Write(c.out); err != nil {
 		c.Close()
 	}

@@ -395,25 +395,15 @@ func TestALinkIsReplaced(t *testing.T) {
 	if _, err := call(conn, netapi.Publish, &netapi.PublishReq{Port: p}); err != nil {
 		t.Fatal(err)
 	}
-	relink := func() net.Conn {
-		ours, theirs := cable(t)
-		req := &netapi.RelinkReq{}
-		req.Link = req.Attach(theirs)
-		if _, err := call(conn, netapi.Relink, req); err != nil {
-			t.Fatal(err)
-		}
-		theirs.Close() // only the process has it now
-		return ours
-	}
 	for _, n := range []uint32{0, minFrame - 1, maxFrame + 1, 1 << 31} {
-		bad := relink()
+		bad := relink(t, conn)
 		bad.Write(binary.BigEndian.AppendUint32(nil, n))
 		bad.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, bad); err != nil {
 			t.Fatalf("after a frame of %d bytes the link is open: %v", n, err)
 		}
 	}
-	again := newGuest(t, relink())
+	again := newGuest(t, relink(t, conn))
 	again.listen(t, 7)
 	c, err := net.Dial("tcp4", net.JoinHostPort(p.Host, strconv.Itoa(int(p.HostPort))))
 	if err != nil {
@@ -428,26 +418,13 @@ func TestAMachineIsLostWhileItSends(t *testing.T) {
 	conn, _ := startNetwork(t, nil)
 	question := arpRequest(t)
 	for range 200 {
-		ours, theirs := cable(t)
-		req := &netapi.RelinkReq{}
-		req.Link = req.Attach(theirs)
-		if _, err := call(conn, netapi.Relink, req); err != nil {
-			t.Fatal(err)
-		}
-		theirs.Close()
+		ours := relink(t, conn)
 		for range 50 {
 			ours.Write(question) // nobody reads the answers
 		}
 		ours.Close()
 	}
-	ours, theirs := cable(t)
-	req := &netapi.RelinkReq{}
-	req.Link = req.Attach(theirs)
-	if _, err := call(conn, netapi.Relink, req); err != nil {
-		t.Fatal(err)
-	}
-	theirs.Close()
-	g := newGuest(t, ours)
+	g := newGuest(t, relink(t, conn))
 	tcpPort, _ := hostEcho(t)
 	c, err := g.dial(hostAddress, tcpPort)
 	if err != nil {
@@ -455,6 +432,19 @@ func TestAMachineIsLostWhileItSends(t *testing.T) {
 	}
 	defer c.Close()
 	echoes(t, c, "the last one", false)
+}
+
+// relink gives the process another cable, of which this is our end.
+func relink(t *testing.T, conn *ipc.Conn) net.Conn {
+	t.Helper()
+	ours, theirs := cable(t)
+	req := &netapi.RelinkReq{}
+	req.Link = req.Attach(theirs)
+	if _, err := call(conn, netapi.Relink, req); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close() // only the process has it now
+	return ours
 }
 
 // arpRequest is a frame in which the machine asks who the gateway is.

@@ -17,8 +17,6 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc/netapi"
 )
 
-const gatewayMAC = netapi.GatewayMAC
-
 // Bounds of ConfigureReq: the least MTU is IPv6's (RFC 8200), for a guest that speaks it within.
 const (
 	minMTU     = 1280
@@ -35,7 +33,6 @@ type network struct {
 	guestMAC       tcpip.LinkAddress
 
 	mu    sync.Mutex // guards what follows
-	link  net.Conn   // nil when it has ended
 	ports []netapi.Port
 	over  bool
 }
@@ -73,38 +70,28 @@ func newNetwork(req *netapi.ConfigureReq) (*network, error) {
 
 // plug makes conn the link, in place of the one before.
 func (n *network) plug(conn net.Conn) {
+	link := &machineEnd{Conn: conn}
 	n.mu.Lock()
-	before := n.link
-	n.link = conn
-	if n.over {
-		before = conn
-	}
+	before, over := n.wire.cable.Swap(link), n.over
 	n.mu.Unlock()
 	if before != nil {
 		before.Close()
 	}
-	link := &machineEnd{Conn: conn}
-	n.wire.cable.Store(link)
+	if over {
+		link.Close()
+	}
 	n.busy.Go(func() {
 		err := n.wire.carry(link)
-		conn.Close()
-		n.wire.cable.CompareAndSwap(link, nil)
+		link.Close()
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		if n.link == conn {
-			n.link = nil
-			if !n.over {
-				log.Printf("the link to the machine has ended: %v", err)
-			}
+		if n.wire.cable.CompareAndSwap(link, nil) && !n.over {
+			log.Printf("the link to the machine has ended: %v", err)
 		}
 	})
 }
 
-func (n *network) linked() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.link != nil
-}
+func (n *network) linked() bool { return n.wire.cable.Load() != nil }
 
 // relink serves netapi.Relink.
 func (n *network) relink(_ context.Context, req *netapi.RelinkReq) (*netapi.RelinkResp, error) {
@@ -120,7 +107,7 @@ func (n *network) relink(_ context.Context, req *netapi.RelinkReq) (*netapi.Reli
 func (n *network) close() {
 	n.mu.Lock()
 	n.over = true
-	link, ports := n.link, n.ports
+	link, ports := n.wire.cable.Load(), n.ports
 	n.ports = nil
 	n.mu.Unlock()
 	if link != nil {

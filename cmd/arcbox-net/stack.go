@@ -50,7 +50,7 @@ func newWire(p plan, r *resolver) (*wire, error) {
 		MTU: p.mtu, Subnet: p.subnet.String(), GatewayIP: p.gateway.String(),
 		DHCPStaticLeases: map[string]string{p.guest.String(): p.mac.String()},
 	}
-	card, err := tap.NewLinkEndpoint(false, uint32(p.mtu), gatewayMAC, p.gateway.String(), []string{p.host.String()})
+	card, err := tap.NewLinkEndpoint(false, uint32(p.mtu), netapi.GatewayMAC, p.gateway.String(), []string{p.host.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func newWire(p plan, r *resolver) (*wire, error) {
 		return nil, err
 	}
 	leases := tap.NewIPPool(&net.IPNet{IP: p.subnet.Addr().AsSlice(), Mask: net.CIDRMask(p.subnet.Bits(), 32)})
-	leases.Reserve(p.gateway.AsSlice(), gatewayMAC)
+	leases.Reserve(p.gateway.AsSlice(), netapi.GatewayMAC)
 	leases.Reserve(p.guest.AsSlice(), p.mac.String())
 	leases.Reserve(net.ParseIP(netapi.WireAddress), bypassMAC.String())
 	server, err := dhcp.New(config, s, leases)

@@ -60,29 +60,37 @@ func agentConn(ctx context.Context) (*ipc.Conn, error) {
 	}
 }
 
-// How long an agent may take to die, and how often it is looked at meanwhile.
+// How long what passes by itself is tried again, and how soon.
 const (
-	dyingTime = 10 * time.Second
-	dyingLook = 20 * time.Millisecond
+	passTime = 10 * time.Second
+	passLook = 20 * time.Millisecond
 )
+
+// untilPassed tries again while that fails for a reason that passes by itself, and not for ever.
+func untilPassed[T any](ctx context.Context, passes func(error) bool, try func() (T, error)) (T, error) {
+	for end := time.Now().Add(passTime); ; {
+		v, err := try()
+		if err == nil || !passes(err) || time.Now().After(end) {
+			return v, err
+		}
+		select {
+		case <-time.After(passLook):
+		case <-ctx.Done():
+			return v, ctx.Err()
+		}
+	}
+}
 
 // startAndDial starts the agent and connects to it. One that was killed has lost its socket a moment before its lock, and as long as it
 // has that the next one takes it for alive.
 func startAndDial(ctx context.Context) (*ipc.Conn, error) {
-	for end := time.Now().Add(dyingTime); ; {
+	dying := func(err error) bool { return errors.Is(err, errNoAgent) }
+	return untilPassed(ctx, dying, func() (*ipc.Conn, error) {
 		if err := startAgent(ctx); err != nil {
 			return nil, err
 		}
-		conn, err := dialAgent(ctx)
-		if !errors.Is(err, errNoAgent) || time.Now().After(end) {
-			return conn, err
-		}
-		select {
-		case <-time.After(dyingLook):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
+		return dialAgent(ctx)
+	})
 }
 
 // recoverAgent makes room for another agent than the one that did not answer, if that helps.

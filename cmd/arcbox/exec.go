@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -177,26 +176,11 @@ func dialGuest(ctx context.Context, name string, out io.Writer) (*ipc.Conn, erro
 	return attachGuest(ctx, conn, name)
 }
 
-// How long a guest's agent that does not greet is tried again, and how soon.
-const (
-	greetTime = 10 * time.Second
-	greetLook = 20 * time.Millisecond
-)
-
 // attachGuest connects to the agent of a guest by way of the agent that conn leads to, and has shaken hands with it. One that has just
 // died is heard of only then, and the guest starts the next one at once.
 func attachGuest(ctx context.Context, conn *ipc.Conn, name string) (*ipc.Conn, error) {
-	for end := time.Now().Add(greetTime); ; {
-		guest, err := greetGuest(ctx, conn, name)
-		if !errors.Is(err, ipc.ErrInterrupted) || conn.Err() != nil || time.Now().After(end) {
-			return guest, err
-		}
-		select {
-		case <-time.After(greetLook):
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
+	dead := func(err error) bool { return errors.Is(err, ipc.ErrInterrupted) && conn.Err() == nil }
+	return untilPassed(ctx, dead, func() (*ipc.Conn, error) { return greetGuest(ctx, conn, name) })
 }
 
 // greetGuest is one try of attachGuest.
