@@ -92,6 +92,7 @@ func inBubble(t *testing.T, initial State, answers map[Effect][]answer, f func(t
 		d.mu.Unlock()
 		defer m.Close()
 		defer d.pending.Wait()
+		defer synctest.Wait() // for what is about to begin
 		f(t, m, d)
 	})
 }
@@ -216,6 +217,70 @@ func TestOneDeadlineForTheWholeStart(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		if s := m.Status(); s.State != Failed || !s.GaveUp || s.Cause == nil {
 			t.Errorf("status %+v, want failed for good with a cause", s)
+		}
+	})
+}
+
+// The deadline tells what went wrong before it passed.
+func TestWhatCameTooLateSaysWhatFailed(t *testing.T) {
+	answers := working()
+	answers[Boot] = []answer{{BootFailed, time.Second, errBoom}, {"", 0, nil}}
+	inBubble(t, Stopped, answers, func(t *testing.T, m *Machine, d *fake) {
+		if r := <-later(m.EnsureReady); !errors.Is(r.err, ErrTooLate) || !errors.Is(r.err, errBoom) {
+			t.Errorf("%v, want too late, and what failed meanwhile", r.err)
+		}
+	})
+}
+
+// Nobody waits for a start after a failure, or everybody has left: it hangs for as long as any.
+func TestAStartThatNobodyWaitsForHasADeadlineToo(t *testing.T) {
+	answers := working()
+	answers[Boot] = []answer{{Ready, time.Second, nil}, {"", 0, nil}}
+	inBubble(t, Stopped, answers, func(t *testing.T, m *Machine, d *fake) {
+		<-later(m.EnsureReady)
+		m.Report(Lost, m.Status().Epoch, errBoom)
+		time.Sleep(89 * time.Second)
+		if s := m.Status(); s.State != Starting {
+			t.Errorf("status %+v, want starting", s)
+		}
+		time.Sleep(2 * time.Second)
+		if s := m.Status(); s.State != Failed || !s.GaveUp || !errors.Is(s.Cause, ErrTooLate) {
+			t.Errorf("status %+v, want failed as it came too late", s)
+		}
+	})
+	answers[Boot] = nil
+	inBubble(t, Stopped, answers, func(t *testing.T, m *Machine, d *fake) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		up := later(func(context.Context) error { return m.EnsureReady(ctx) })
+		synctest.Wait()
+		m.Fetching(m.Status().Epoch, true)
+		<-up
+		time.Sleep(time.Hour)
+		m.Fetching(m.Status().Epoch, false)
+		time.Sleep(91 * time.Second)
+		if s := m.Status(); s.State != Failed {
+			t.Errorf("state %s: it hangs after the fetch", s.State)
+		}
+	})
+}
+
+func TestAMachineAtRestBecomesStable(t *testing.T) {
+	answers := working()
+	answers[Boot] = []answer{{BootFailed, 0, errBoom}, {Ready, time.Second, nil}}
+	inBubble(t, Stopped, answers, func(t *testing.T, m *Machine, d *fake) {
+		<-later(m.EnsureReady)
+		for range 3 { // never up for a minute without a break
+			time.Sleep(20 * time.Second)
+			m.Report(Quiet, m.Status().Epoch, nil)
+			time.Sleep(10 * time.Second)
+			if s := m.Status(); s.State != Idle {
+				t.Fatalf("status %+v, want idle", s)
+			}
+			<-later(m.EnsureReady)
+		}
+		if s := m.Status(); s.Failures != 0 {
+			t.Errorf("after a stable minute %d failures are remembered", s.Failures)
 		}
 	})
 }

@@ -57,7 +57,9 @@ func (w *world) finish(e Effect, epoch uint64, fail bool) {
 		clear(w.alive)
 		clear(w.answers)
 		w.alive[epoch], w.answers[epoch] = !fail, !fail
-		report = pick(fail, BootFailed, Ready)
+		if report = pick(fail, BootFailed, Ready); fail && epoch%2 == 0 { // it hangs
+			w.alive[epoch], report = true, ""
+		}
 	case Wake:
 		report = pick(fail || !w.answers[epoch], Lost, Ready)
 	case Shutdown:
@@ -115,6 +117,10 @@ func live(chances, steps, pauses []int) []string {
 		time.Sleep(time.Duration(pauses[i]) * time.Millisecond)
 	}
 	callers.Wait() // all are answered, or the bubble deadlocks and the test fails
+	time.Sleep(10 * time.Minute)
+	if s := m.Status().State; slices.Contains([]State{Creating, Starting, Stopping}, s) {
+		w.broke("left alone for long the machine is " + string(s))
+	}
 	if err := m.ForceStop(context.Background()); err != nil {
 		w.broke("the last stop: " + err.Error())
 	}

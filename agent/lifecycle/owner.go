@@ -14,8 +14,9 @@ type owner struct {
 	publish func(Change)
 
 	status  Status
-	wanted  bool // the last request was Need: come up, and again after a failure
-	answers bool // the guest agent has answered since Boot or Wake
+	wanted  bool  // the last request was Need: come up, and again after a failure
+	answers bool  // the guest agent has answered since Boot or Wake
+	failure error // the last of those that Status.Failures counts
 
 	makers   []chan error // callers of Create
 	starters []chan error // callers of EnsureReady
@@ -81,6 +82,9 @@ func (o *owner) late() {
 	o.deadline.stop()
 	o.wanted = false
 	cause := fmt.Errorf("%w: %v have passed", ErrTooLate, o.limits.Start)
+	if o.status.Failures > 0 {
+		cause = fmt.Errorf("%w; it failed %d times meanwhile, lastly: %w", cause, o.status.Failures, o.failure)
+	}
 	o.answer(&o.starters, cause)
 	o.happen(Late, cause)
 	if o.status.State == Failed && o.retry.t != nil {
@@ -163,7 +167,7 @@ func (o *owner) fetch(f fetching) {
 	}
 	if f.on {
 		o.deadline.stop()
-	} else if len(o.starters) > 0 {
+	} else {
 		o.deadline.start(o.limits.Start)
 	}
 }
@@ -200,7 +204,7 @@ func (o *owner) begin(e Effect) {
 		o.grace.start(o.limits.Grace)
 	case Boot, Wake:
 		o.answers = false
-		if o.deadline.t == nil && e == Wake {
+		if o.deadline.t == nil { // nobody waits for it; it must not hang for ever nevertheless
 			o.deadline.start(o.limits.Start)
 		}
 	}
@@ -210,10 +214,14 @@ func (o *owner) begin(e Effect) {
 // enter changes the state and tells.
 func (o *owner) enter(from, to State, e Event, cause error) {
 	o.status.State, o.status.Since, o.status.Cause = to, time.Now(), nil
-	o.stable.stop()
+	if to != Running && to != Idle {
+		o.stable.stop()
+	}
 	switch to {
 	case Running:
-		o.stable.start(o.limits.Stable)
+		if from != Idle { // a guest at rest is as stable as any
+			o.stable.start(o.limits.Stable)
+		}
 	case Failed:
 		o.fail(e, cause)
 	case Stopped, NotExist, Created:
@@ -233,10 +241,10 @@ func (o *owner) enter(from, to State, e Event, cause error) {
 	o.publish(Change{From: from, To: to, Event: e, Epoch: o.status.Epoch, Cause: o.status.Cause})
 }
 
-// fail decides whether to try again. A start that took all of its time, and a
-// machine that nobody wants, are not tried again.
+// fail decides whether to try again. A start that took all of its time is not tried again.
 func (o *owner) fail(e Event, cause error) {
 	o.status.Cause = orNoReason(cause)
+	o.failure = o.status.Cause
 	o.status.Failures++
 	o.status.GaveUp = e == Late || o.status.Failures > o.limits.Tries
 	if !o.status.GaveUp {
