@@ -102,12 +102,18 @@ func (s *session) reported(n *guestapi.ReportNote) {
 		default:
 		}
 	}
+	s.reconsider()
+}
+
+// reconsider has watchIdle look at the machine.
+func (s *session) reconsider() {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	s.m.consider()
 }
 
-// busy says whether the guest has something to do, by its own word. Without a session there is nothing to do.
+// busy says whether the guest has something to do, by its own word or as it waits for space on the host. Without a session there
+// is nothing to do.
 func (s *session) busy(set Settings) bool {
 	if s == nil {
 		return false
@@ -115,7 +121,7 @@ func (s *session) busy(set Settings) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.report
-	return n != nil && (n.Execs > 0 || n.Containers > 0 || n.Load > set.IdleLoad)
+	return s.paused && !s.frozen || n != nil && (n.Execs > 0 || n.Containers > 0 || n.Load > set.IdleLoad)
 }
 
 // maxPressure is the share of time, in percent, for which tasks of an idle guest wait for memory when it gets some back.
@@ -166,10 +172,20 @@ func (s *session) wake(ctx context.Context) error {
 		return err
 	}
 	if err := s.ping(ctx, l); err != nil {
+		if s.isPaused() { // for the host's disk: it goes on where it was
+			return nil
+		}
 		return err
 	}
 	s.rewatch(ctx)
 	return nil
+}
+
+// isPaused says whether the guest's vCPUs stand still.
+func (s *session) isPaused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.paused
 }
 
 func (s *session) setIdle(on bool) {

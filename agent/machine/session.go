@@ -112,6 +112,11 @@ func (s *session) resume(found *vmapi.AdoptResp) {
 		s.started = time.UnixMilli(found.Started)
 	}
 	s.begin(after, true)
+	s.watch.Go(func() { // the one before may have left the guest at rest, which it is not now
+		if _, err := s.balloon(s.ctx, 0); err != nil && s.ctx.Err() == nil {
+			s.m.log.Warn().Err(err).Msg("cannot give the guest its memory back")
+		}
+	})
 }
 
 // end gives the reason to end. The first one counts.
@@ -251,6 +256,7 @@ func (s *session) happened(e vmapi.Event) {
 		s.paused = e.Kind == vmapi.GuestPaused
 		s.mu.Unlock()
 		s.pulse.beat(s.beatTime())
+		s.reconsider()
 		if e.Kind == vmapi.GuestResumed { // its clock stood still
 			s.pulse.wantClock()
 		}

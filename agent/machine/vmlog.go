@@ -52,6 +52,7 @@ type consoleLog struct {
 	*logfile.Writer
 	mark     *os.File // position as text of a fixed length
 	position uint64
+	failed   error // of a Write
 }
 
 // openConsoleLog begins the log of a new guest, or goes on with the one of a guest that was adopted.
@@ -78,6 +79,7 @@ func (l *consoleLog) Write(b []byte) (int, error) {
 	if _, merr := l.mark.WriteAt(fmt.Appendf(nil, "%020d", l.position), 0); err == nil {
 		err = merr
 	}
+	l.failed = err
 	return n, err
 }
 
@@ -89,31 +91,53 @@ func (l *consoleLog) close() {
 // logConsoles writes what the guest prints to the logs, for as long as the VM runs.
 func (s *session) logConsoles(adopted bool) {
 	for console, component := range map[vmapi.Console]string{vmapi.HVC0: logConsole, vmapi.HVC1: logGuest} {
-		s.watch.Go(func() {
-			if err := s.logOne(console, s.m.LogPath(component), adopted); err != nil && s.ctx.Err() == nil {
-				s.m.log.Warn().Err(err).Str("console", string(console)).Msg("cannot log what the guest prints")
-			}
-		})
+		s.watch.Go(func() { s.logAlways(console, s.m.LogPath(component), adopted) })
 	}
 }
 
-func (s *session) logOne(console vmapi.Console, path string, adopted bool) error {
+// logPause is how long a log waits that cannot be written; the VM keeps the last MiB of what the guest prints meanwhile.
+const logPause = 10 * time.Second
+
+// logAlways logs a console until there is nothing more to come, also when the host's disk is full at times.
+func (s *session) logAlways(console vmapi.Console, path string, adopted bool) {
+	for told := false; ; adopted = true {
+		again, err := s.logOne(console, path, adopted)
+		if err == nil || s.ctx.Err() != nil {
+			return
+		}
+		if !told {
+			s.m.log.Warn().Err(err).Str("console", string(console)).Msg("cannot log what the guest prints")
+			told = true
+		}
+		if !again {
+			return
+		}
+		select {
+		case <-time.After(logPause):
+		case <-s.ctx.Done():
+			return
+		}
+	}
+}
+
+// logOne logs a console until it ends, or until that fails; again says whether it is worth to be tried again.
+func (s *session) logOne(console vmapi.Console, path string, adopted bool) (again bool, err error) {
 	log, err := openConsoleLog(path, adopted)
 	if err != nil {
-		return err
+		return true, err
 	}
 	defer log.close()
 	resp, err := ipc.Call(s.ctx, s.proc.Conn, vmapi.Attach, &vmapi.AttachReq{Console: console, History: true, From: log.position})
 	if err != nil {
-		return err
+		return false, err
 	}
 	c, err := conn(&resp.Files, resp.Stream)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer c.Close()
 	defer context.AfterFunc(s.ctx, func() { c.Close() })()
 	log.position = resp.Position
 	_, err = io.Copy(log, c)
-	return err
+	return log.failed != nil, err
 }

@@ -1,14 +1,17 @@
 package machine_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )
@@ -16,29 +19,13 @@ import (
 func TestAFullHostDiskIsToldAndLosesNothing(t *testing.T) {
 	h := newHost(t)
 	data := h.home.Data()
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	const room = 64 << 20 // beside what is kept for the host
-	if err := unix.Mount("tmpfs", data, "tmpfs", 0, "size="+strconv.Itoa(file.DefaultGuard+room)); err != nil {
-		if os.Getenv("CI") == "" && err == unix.EPERM {
-			t.Skip("only root can make a file system that is full")
-		}
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(data, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	roomFor(t, data, file.DefaultGuard+room)
 	h.open(t)
 	m := h.up(t, "")
 	sh(t, m, "echo kept > /data/file; sync")
 	before, seq := m.Info(), h.events.Last()
-	ballast := filepath.Join(data, "ballast")
-	if err := os.WriteFile(ballast, make([]byte, room), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	lift := fill(t, data, room)
 	written := make(chan error, 1)
 	go func() {
 		_, err := run(m, "dd if=/dev/urandom of=/data/big bs=1M count=8 2>/dev/null && sync")
@@ -48,9 +35,7 @@ func TestAFullHostDiskIsToldAndLosesNothing(t *testing.T) {
 	if !strings.Contains(full.Message, "vdb: the host has no space left") {
 		t.Errorf("the event says %q", full.Message)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	lift()
 	again := h.event(t, full.Seq, agentapi.DiskEvent)
 	if !strings.Contains(again.Message, "has space again") {
 		t.Errorf("the event says %q", again.Message)
@@ -61,4 +46,84 @@ func TestAFullHostDiskIsToldAndLosesNothing(t *testing.T) {
 	if said := sh(t, m, "cat /data/file; wc -c < /data/big"); said != "kept\n8388608" || m.Info().BootID != before.BootID {
 		t.Errorf("the guest says %q, and its boot was %s and is %s", said, before.BootID, m.Info().BootID)
 	}
+
+	// A guest at rest is left waiting as well, also when somebody calls.
+	h.set(func(s *machine.Settings) {
+		s.IdleAfter, s.IdleLoad, s.StopAfter = 300*time.Millisecond, 1000, time.Hour
+	})
+	sh(t, m, `setsid sh -c '
+		while ! [ -e /run/now ]; do sleep 0.3; done
+		dd if=/dev/urandom of=/data/rest bs=1M count=8 && sync && echo "the rest is written" >/dev/hvc0' </dev/null >/dev/null 2>&1 &
+		(sleep 5; touch /run/now) </dev/null >/dev/null 2>&1 &`)
+	seq = h.events.Last()
+	lift = fill(t, data, room)
+	h.event(t, seq, agentapi.DiskEvent)
+	if h.up(t, ""); m.Info().BootID != before.BootID {
+		t.Error("who called for a guest that waits for space has got another one")
+	}
+	lift()
+	logged(t, m, "the rest is written")
+	if said := sh(t, m, "wc -c < /data/rest"); said != "8388608" || m.Info().BootID != before.BootID {
+		t.Errorf("the guest says %q, and its boot was %s and is %s", said, before.BootID, m.Info().BootID)
+	}
+}
+
+// What a guest prints is logged again as soon as there is space for it.
+func TestAFullHostDiskEndsNoLog(t *testing.T) {
+	h := newHost(t)
+	const room = 8 << 20
+	roomFor(t, h.home.Log(), room)
+	h.open(t)
+	m := h.up(t, "")
+	sh(t, m, "echo before >/dev/hvc0")
+	logged(t, m, "before")
+	lift := fill(t, h.home.Log(), 2*room)
+	sh(t, m, "for i in $(seq 3000); do echo meanwhile $i; done >/dev/hvc0")
+	until(t, "it is told that nothing can be logged", func() bool { return strings.Contains(h.log.String(), "cannot log what the guest prints") })
+	lift()
+	logged(t, m, "meanwhile 3000")
+	sh(t, m, "echo after >/dev/hvc0")
+	logged(t, m, "after")
+}
+
+// roomFor makes a directory that has room for size bytes.
+func roomFor(t *testing.T, dir string, size int) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(size)); err != nil {
+		if os.Getenv("CI") == "" && err == unix.EPERM {
+			t.Skip("only root can make a file system that is full")
+		}
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// fill takes up to size bytes of a directory's room, until lift.
+func fill(t *testing.T, dir string, size int) (lift func()) {
+	t.Helper()
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, size), 0o600); err != nil && !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// logged waits until the log of the machine's console has a text.
+func logged(t *testing.T, m *machine.Machine, text string) {
+	t.Helper()
+	until(t, "the console's log has "+text, func() bool {
+		b, _ := os.ReadFile(m.LogPath("console"))
+		return strings.Contains(string(b), text+"\r\n") || strings.Contains(string(b), text+"\n")
+	})
 }

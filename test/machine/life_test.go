@@ -147,6 +147,25 @@ func TestTheBalloonBacksOff(t *testing.T) {
 	if said := sh(t, m, "dmesg | grep -ci 'out of memory' || true"); said != "0" || m.Info().BootID != boot {
 		t.Errorf("the kernel tells %s times of no memory; boot %s before and %s now", said, boot, m.Info().BootID)
 	}
+
+	// What a guest at rest has given, it has again when another agent takes it over, and with that to work.
+	balloon := func() uint64 {
+		s, err := m.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Balloon
+	}
+	sh(t, m, "rm /dev/shm/full")
+	until(t, "the balloon has taken something", func() bool { return balloon() > 0 })
+	h.close(t, h.Manager, false)
+	h.set(func(s *machine.Settings) { s.IdleAfter = time.Hour })
+	h.open(t)
+	m = h.up(t, "")
+	until(t, "the balloon has given it back", func() bool { return balloon() == 0 })
+	if m.Info().BootID != boot {
+		t.Error("it is another guest")
+	}
 }
 
 func TestMachinesSideBySide(t *testing.T) {
