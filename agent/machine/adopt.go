@@ -72,9 +72,9 @@ func (g *Manager) findVMs(ctx context.Context) (map[string]*foundVM, error) {
 // is ended.
 func (g *Manager) adopt(ctx context.Context, path string) *foundVM {
 	log := g.opts.Log.With().Str("socket", path).Logger()
-	ctx, cancel := context.WithTimeout(ctx, adoptTime)
+	limited, cancel := context.WithTimeout(ctx, adoptTime)
 	defer cancel()
-	proc, resp, err := Adopt(ctx, path)
+	proc, resp, err := Adopt(limited, path)
 	if errors.Is(err, ErrNoProcess) {
 		log.Info().Msg("removing the socket of a VM that is gone")
 		clearSocket(path)
@@ -83,7 +83,7 @@ func (g *Manager) adopt(ctx context.Context, path string) *foundVM {
 	name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(path), socketPrefix), socketSuffix)
 	if err != nil {
 		log.Error().Err(err).Msg("cannot adopt a VM")
-		if ctx.Err() != nil {
+		if ctx.Err() == nil && limited.Err() != nil { // else it is we who end, and the next one finds it
 			killStuck(log, vmProgram, path)
 		}
 		return nil

@@ -127,6 +127,8 @@ func (d *driver) perform(ctx context.Context, e lifecycle.Effect, epoch uint64) 
 
 // make makes record and disk.
 func (m *Machine) make() error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
 	r := m.record()
 	if !m.mgr.opts.Mock {
 		img, err := storage.Ensure(storage.Spec{Path: r.Data, Reserve: m.settings().DiskReserve})

@@ -33,8 +33,7 @@ type Machine struct {
 	mu      sync.Mutex // guards what follows; life is never called with it
 	rec     *Record    // never changed, only replaced
 	session *session   // while there is a VM process
-	failed  bool       // since it was last ready
-	asked   bool       // somebody has asked for it since it failed
+	failed  bool       // and it is trying again by itself
 	holds   map[string]*agentapi.Held
 	uses    int       // that were not released
 	used    time.Time // when something used it last
@@ -94,7 +93,7 @@ func (m *Machine) Name() string { return m.name }
 // of lifecycle.Machine.
 func (m *Machine) EnsureReady(ctx context.Context) error {
 	m.mu.Lock()
-	m.asked, m.used = true, time.Now()
+	m.used = time.Now()
 	m.mu.Unlock()
 	return m.life.EnsureReady(ctx)
 }
@@ -118,12 +117,18 @@ func (m *Machine) end(ctx context.Context) error {
 // killTime is how long a process may take to die of SIGKILL.
 const killTime = 10 * time.Second
 
-// close ends what manages the machine; its VM, if there is one, goes on.
-func (m *Machine) close() {
+// close ends what manages the machine. Its VM, if there is one, goes on, unless it was to be stopped: then somebody has asked for it
+// since.
+func (m *Machine) close(stopped bool) {
 	m.life.Close()
 	<-m.idleDone
 	m.driver.close()
-	if s := m.current(); s != nil {
+	s := m.current()
+	switch {
+	case s == nil:
+	case stopped:
+		s.destroy()
+	default:
 		s.detach()
 	}
 }
@@ -220,9 +225,14 @@ func (m *Machine) changed(c lifecycle.Change) {
 	m.consider()
 	switch c.To {
 	case lifecycle.Failed:
-		m.failed, m.asked = true, false
+		m.failed = true
+		if m.session != nil && c.Event != lifecycle.BootFailed {
+			m.session.lost("%v", c.Cause) // it writes the crash report, if it is not what has told
+		}
+	case lifecycle.Starting:
+		m.failed = c.Event == lifecycle.Retry
 	case lifecycle.Running:
-		recovered, m.failed = m.failed && !m.asked, false
+		recovered, m.failed = m.failed, false
 	case lifecycle.Stopped, lifecycle.NotExist:
 		m.failed = false
 	}

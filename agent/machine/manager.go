@@ -30,7 +30,7 @@ type Manager struct {
 
 	mu       sync.Mutex // guards what follows
 	machines map[string]*Machine
-	problems []string
+	problems []problem
 	closed   bool
 	asleep   chan struct{} // closed when the host wakes; nil while it is awake
 }
@@ -50,8 +50,8 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	}
 	g.problems = problems
 	for _, p := range problems {
-		opts.Log.Warn().Msg(p)
-		g.publish(agentapi.Event{Kind: agentapi.RecordSetAside, Message: p})
+		opts.Log.Warn().Msg(p.text)
+		g.publish(agentapi.Event{Kind: agentapi.RecordSetAside, Message: p.text})
 	}
 	found, err := g.findVMs(ctx)
 	if err != nil {
@@ -176,7 +176,7 @@ func (g *Manager) Get(name string) (*Machine, error) {
 	return m, err
 }
 
-// List has all machines that exist, by name, and what is wrong with records.
+// List has all machines that exist, by name, and what is wrong with records that nobody has mended or removed.
 func (g *Manager) List() (list []agentapi.Machine, problems []string) {
 	for _, m := range g.all() {
 		if info := m.Info(); info.State != string(lifecycle.NotExist) {
@@ -185,7 +185,12 @@ func (g *Manager) List() (list []agentapi.Machine, problems []string) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return list, slices.Clone(g.problems)
+	for _, p := range g.problems {
+		if _, err := os.Lstat(p.path); err == nil {
+			problems = append(problems, p.text)
+		}
+	}
+	return list, problems
 }
 
 // all are the machines by name.
@@ -233,7 +238,7 @@ func (g *Manager) forget(m *Machine) {
 		delete(g.machines, m.name)
 	}
 	g.mu.Unlock()
-	m.close()
+	m.close(false)
 }
 
 // Close ends the management. With stop the machines are stopped first, all at once, gracefully and then by force; ctx
@@ -254,7 +259,7 @@ func (g *Manager) Close(ctx context.Context, stop bool) error {
 			if stop {
 				errs[i] = m.end(ctx)
 			}
-			m.close()
+			m.close(stop)
 		})
 	}
 	wg.Wait()

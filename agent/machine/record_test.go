@@ -104,8 +104,8 @@ func TestRecordsOnDisk(t *testing.T) {
 		t.Errorf("loaded %v, %v", all, err)
 	}
 	for i, want := range []string{"b.json cannot be read: unexpected end", "its cid 3 is that of the machine a", `it is the record of "x"`} {
-		if i >= len(problems) || !strings.Contains(problems[i], want) {
-			t.Errorf("problem %d of %q, want %q", i, problems, want)
+		if i >= len(problems) || !strings.Contains(problems[i].text, want) {
+			t.Errorf("problem %d of %v, want %q", i, problems, want)
 		}
 	}
 	aside, _ := filepath.Glob(filepath.Join(rs.dir, "*"+asideSuffix+"*"))
@@ -116,7 +116,7 @@ func TestRecordsOnDisk(t *testing.T) {
 		t.Errorf("left %q", left)
 	}
 	if all, problems, err = rs.load(); len(all) != 2 || len(problems) != 3 || err != nil { // they are reported until somebody mends them
-		t.Errorf("loaded again: %v, %q, %v", all, problems, err)
+		t.Errorf("loaded again: %v, %v, %v", all, problems, err)
 	}
 	if err := rs.remove("a"); err != nil || rs.exists("a") || rs.remove("a") != nil {
 		t.Errorf("removed: %v", err)

@@ -25,9 +25,15 @@ const (
 
 func (rs records) path(name string) string { return filepath.Join(rs.dir, name+recordSuffix) }
 
+// A problem is a record that cannot be read.
+type problem struct {
+	path string // where it is now
+	text string // a sentence
+}
+
 // load reads all records by name. One that cannot be read is set aside by a rename and reported; it is for a person to
 // mend, and no other machine suffers from it.
-func (rs records) load() (all []*Record, problems []string, err error) {
+func (rs records) load() (all []*Record, problems []problem, err error) {
 	entries, err := os.ReadDir(rs.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -41,7 +47,8 @@ func (rs records) load() (all []*Record, problems []string, err error) {
 		case strings.HasPrefix(e.Name(), home.TempPrefix):
 			os.Remove(filepath.Join(rs.dir, e.Name())) // a write that a kill cut off
 		case strings.Contains(e.Name(), asideSuffix):
-			problems = append(problems, "a record that cannot be read is kept at "+filepath.Join(rs.dir, e.Name()))
+			name, _, _ := strings.Cut(e.Name(), asideSuffix)
+			problems = append(problems, rs.problem(filepath.Join(rs.dir, e.Name()), name, "a record that cannot be read"))
 		case ok:
 			r, err := rs.read(name)
 			if err == nil {
@@ -85,13 +92,19 @@ func (rs records) read(name string) (*Record, error) {
 }
 
 // setAside renames a record that cannot be read, and says where it is.
-func (rs records) setAside(name string, why error) string {
+func (rs records) setAside(name string, why error) problem {
 	from := rs.path(name)
 	to := filepath.Join(rs.dir, name+asideSuffix+"-"+time.Now().UTC().Format("20060102T150405.000"))
 	if err := os.Rename(from, to); err != nil {
-		return fmt.Sprintf("the record %s cannot be read (%v), and cannot be set aside: %v", from, why, err)
+		return problem{from, fmt.Sprintf("the record %s cannot be read (%v), and cannot be set aside: %v", from, why, err)}
 	}
-	return fmt.Sprintf("the record %s cannot be read: %v; it is kept at %s", from, why, to)
+	return rs.problem(to, name, fmt.Sprintf("the record %s cannot be read: %v; it", from, why))
+}
+
+// problem says what is to be done about a record that was set aside.
+func (rs records) problem(path, name, what string) problem {
+	const whatToDo = "%s is kept at %s; mend it, rename it to %s and run arcbox agent restart, or remove it"
+	return problem{path, fmt.Sprintf(whatToDo, what, path, name+recordSuffix)}
 }
 
 // write puts a record on the disk: when it returns, the record survives a power cut.

@@ -204,7 +204,7 @@ const (
 	MachineStopping  EventKind = "stopping"
 	MachineStopped   EventKind = "stopped"
 	MachineFailed    EventKind = "failed"
-	MachineRecovered EventKind = "recovered" // ready again after a failure that nobody asked for
+	MachineRecovered EventKind = "recovered" // ready again by itself after a failure
 	MachineRemoved   EventKind = "removed"
 	MachineDrift     EventKind = "drift"          // it differs from what is configured; Changes
 	DiskEvent        EventKind = "disk"           // the host is full, has space again, a request failed
