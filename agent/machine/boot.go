@@ -96,17 +96,15 @@ func (m *Machine) resolve(ctx context.Context, epoch uint64) (*Record, *os.File,
 	asset, err := m.mgr.assetFor(ctx, s, func(on bool) { m.life.Fetching(epoch, on) })
 	if err != nil {
 		if r.Kernel == "" {
-			return nil, nil, fmt.Errorf("cannot start %s: %w; run arcbox assets fetch", m.name, err)
+			return nil, nil, fmt.Errorf("cannot start %s: %w", m.name, err)
 		}
 		m.log.Warn().Err(err).Msg("cannot resolve the boot asset: booting what was booted last, without looking for drift")
-		return r, nil, nil
+		held, err := m.mgr.useAgain(ctx, r)
+		return r, held, err
 	}
-	held, err := asset.Use()
+	held, err := m.mgr.use(ctx, asset)
 	if err != nil {
 		return nil, nil, err
-	}
-	if err := m.mgr.verify(ctx, asset); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("cannot boot %s: %w; run arcbox assets fetch to repair it", asset.ID, err), held.Close())
 	}
 	d, err := m.remake(s, asset)
 	if err != nil {
@@ -115,9 +113,30 @@ func (m *Machine) resolve(ctx context.Context, epoch uint64) (*Record, *os.File,
 	return d, held, nil
 }
 
-// verify reads kernel and initrd of an asset as a whole: a guest with one wrong bit in them dies in ways that nobody can read.
-func (g *Manager) verify(ctx context.Context, a *boot.Asset) error {
-	return a.Verify(ctx, nil, boot.KernelName, boot.InitrdName)
+// use holds an asset until the file is closed. Its kernel and initrd are read as a whole before: a guest with one wrong bit in them
+// dies in ways that nobody can read.
+func (g *Manager) use(ctx context.Context, a *boot.Asset) (*os.File, error) {
+	held, err := a.Use()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Verify(ctx, nil, boot.KernelName, boot.InitrdName); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot boot %s: %w; run arcbox assets fetch to repair it", a.ID, err), held.Close())
+	}
+	return held, nil
+}
+
+// useAgain is use for what was booted last. An asset that the library does not have any more may have its files yet: no file and no
+// error.
+func (g *Manager) useAgain(ctx context.Context, r *Record) (*os.File, error) {
+	if g.opts.Library == nil {
+		return nil, nil
+	}
+	a, err := g.opts.Library.Find(r.Asset)
+	if err != nil || a.ID != r.Asset {
+		return nil, nil
+	}
+	return g.use(ctx, a)
 }
 
 // rewrite writes a record that has vanished again.

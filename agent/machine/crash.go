@@ -39,14 +39,19 @@ func (s *session) crashReport(cause error) string {
 		}
 	}
 	stats, err := ipc.Call(ctx, s.proc.Conn, vmapi.Stats, &vmapi.StatsReq{})
-	if err == nil && stats.State == vmapi.Ended {
-		if end, err := ipc.Call(ctx, s.proc.Conn, vmapi.Wait, &vmapi.WaitReq{}); err == nil {
-			part("how the guest ended", string(end.Outcome)+": "+end.Message)
-			part("last console lines", end.LastLines)
-			part("registers", end.Registers)
-		}
-	} else {
+	var end *vmapi.WaitResp
+	if err == nil {
+		end = s.lastWords(ctx, stats.State)
+	}
+	switch {
+	case end == nil:
 		part("end of the console log", tail(s.m.LogPath(logConsole)))
+	default:
+		if end.Outcome != vmapi.Stopped { // that was us
+			part("how the guest ended", string(end.Outcome)+": "+end.Message)
+		}
+		part("last console lines", end.LastLines)
+		part("registers", end.Registers)
 	}
 	part("end of the guest agent's log", tail(s.m.LogPath(logGuest)))
 	part("end of arcbox-vm's log", tail(s.m.LogPath(logVM)))
@@ -60,6 +65,25 @@ func (s *session) crashReport(cause error) string {
 	}
 	part("configuration", indented(s.made))
 	return b.String()
+}
+
+// lastWords is how the guest ended. One that runs is cut off for that: it is lost, and where its vCPUs are says why. Nil when the
+// process does not say.
+func (s *session) lastWords(ctx context.Context, state vmapi.State) *vmapi.WaitResp {
+	switch state {
+	case vmapi.Running, vmapi.Paused:
+		if _, err := ipc.Call(ctx, s.proc.Conn, vmapi.ForceStop, &vmapi.ForceStopReq{}); err != nil {
+			return nil
+		}
+	case vmapi.Ended:
+	default:
+		return nil
+	}
+	end, err := ipc.Call(ctx, s.proc.Conn, vmapi.Wait, &vmapi.WaitReq{})
+	if err != nil {
+		return nil
+	}
+	return end
 }
 
 // clip keeps the end of a text, which is where a crash is told.

@@ -310,7 +310,8 @@ func (m *machine) report(o *board.Outcome) *vmapi.WaitResp {
 		Outcome: outcomes[o.Kind], Message: o.Message, MemorySHA256: o.MemorySHA256,
 		LastLines: strings.Join(o.Console, "\n"), Stats: m.counters(o.Stats),
 	}
-	if o.Kind == board.Panic || o.Kind == board.Fault {
+	switch o.Kind {
+	case board.Panic, board.Fault, board.Stopped: // the others ended as they wanted
 		for _, cpu := range o.CPUs {
 			end.Registers += cpu.String()
 		}

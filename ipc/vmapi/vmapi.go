@@ -311,7 +311,7 @@ type WaitReq struct{}
 type WaitResp struct {
 	Outcome   Outcome `json:"outcome"`
 	Message   string  `json:"message,omitempty"`   // one sentence
-	Registers string  `json:"registers,omitempty"` // a dump of every vCPU, for Panic and Fault
+	Registers string  `json:"registers,omitempty"` // a dump of every vCPU, for Panic, Fault and Stopped
 	LastLines string  `json:"last_lines,omitempty"`
 	// MemorySHA256 is of guest RAM as the guest left it: 64 hexadecimal digits, or
 	// nothing unless ConfigureReq.DigestMemory asked for it.

@@ -59,7 +59,7 @@ func TestWhatIsSeenAndHealed(t *testing.T) {
 		{"the guest hangs", func(t *testing.T) {
 			put(t, m, "./hang", "/tmp/hang")
 			harm(t, m, "exec /tmp/hang")
-		}, "the guest does not answer", "--- configuration"},
+		}, "the guest does not answer", "--- registers"},
 		{"the guest's agent is stopped", func(t *testing.T) { harm(t, m, "kill -STOP $PPID; sleep 1000") }, "does not answer", "--- configuration"},
 		{"the guest restarts", func(t *testing.T) { harm(t, m, "reboot -f") }, "reset", "--- configuration"},
 	}
@@ -144,7 +144,20 @@ func TestTheGuestDoesNotNoticeThatItsAgentsDie(t *testing.T) {
 			t.Errorf("before %+v, after %+v", before, after)
 		}
 	}
-	m, _ = h.Get("")
+	// An agent that is told to end while it takes over leaves the VM to the next one.
+	h.close(t, h.Manager, false)
+	ending, end := context.WithCancel(context.Background())
+	end()
+	g, err := machine.Open(ending, options(h.home, kit.Program("arcbox-vm"), h.log, h.configured))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.close(t, g, false)
+	h.open(t)
+	m = h.up(t, "")
+	if after := m.Info(); after.BootID != before.BootID || after.VMPID != before.VMPID {
+		t.Errorf("before %+v, after an agent that did not get far %+v", before, after)
+	}
 
 	// What it runs from is in use as long as it runs, with no agent too.
 	is, err := m.Inspect(t.Context())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/agent/storage"
 	"github.com/arcboxlabs/arcbox-go/boot"
@@ -96,6 +97,37 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		h.fails(t, "steam")
 		h.set(func(s *machine.Settings) { s.Backend = "" })
 	})
+	t.Run("a guest that hangs before its agent is there", func(t *testing.T) {
+		h.close(t, h.Manager, true)
+		h.set(func(s *machine.Settings) { s.Cmdline, s.Limits.Start = "init=/usr/bin/cat", 10*time.Second })
+		h.open(t)
+		h.fails(t, lifecycle.ErrTooLate.Error())
+		m, err := h.Get("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reports []string
+		until(t, "there is a crash report", func() bool {
+			is, err := m.Inspect(t.Context())
+			reports = is.Reports
+			return err == nil && len(reports) > 0
+		})
+		text, err := os.ReadFile(reports[0])
+		if err != nil || !strings.Contains(string(text), "hvc0: ") || !strings.Contains(string(text), "--- registers") {
+			t.Errorf("the crash report, %v:\n%s", err, text)
+		}
+	})
+	t.Run("what was booted last is damaged, and there is nothing else", func(t *testing.T) {
+		h.close(t, h.Manager, true)
+		h.set(func(s *machine.Settings) { *s = small })
+		t.Setenv(home.SharedEnv, dir)
+		initrds, _ := filepath.Glob(filepath.Join(dir, "boot", "assets", "*", boot.InitrdName))
+		if len(initrds) != 1 || os.Truncate(initrds[0], 12345) != nil {
+			t.Fatalf("cannot damage %q", initrds)
+		}
+		h.open(t)
+		h.fails(t, boot.ErrDamaged.Error(), "arcbox assets fetch to repair")
+	})
 }
 
 func TestWhatIsInTheWayIsSetAside(t *testing.T) {
@@ -134,5 +166,11 @@ func TestWhatIsInTheWayIsSetAside(t *testing.T) {
 		t.Errorf("set aside: %q", aside)
 	} else if b, err := os.ReadFile(aside[0]); err != nil || string(b) != `{"version":1,"name":"def` {
 		t.Errorf("it has %q, %v", b, err)
+	}
+	if err := os.Remove(aside[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, problems := h.List(); len(problems) != 0 {
+		t.Errorf("nothing is in the way any more, and it says %q", problems)
 	}
 }
