@@ -38,19 +38,25 @@ const Suite = "bookworm"
 const kernelMeta = "linux-image-cloud-arm64"
 
 // revision changes whenever the same packages give another product.
-const revision = 6
+const revision = 7
 
 // Command lines that go with the kernels. panic=-1 resets at once after a
-// panic. What is blacklisted or switched off in Debian's kernel costs 700
+// panic. What is blacklisted or switched off in Debian's kernel costs 730
 // million instructions at boot and does nothing for a guest: self-tests, keys,
-// the tracer's files, 60 million of them, and what has the kernel parse the types
-// that it keeps for BPF, 40 million: without CUBIC, one of those, TCP has Reno, which does
-// as well where all connections end in arcbox-net, beside the guest.
+// the tracer's files, 60 million of them, the files of the allocator's caches, and what has
+// the kernel parse the types that it keeps for BPF, 40 million: without CUBIC, one of those, TCP
+// has Reno, which does as well where all connections end in arcbox-net, beside the guest.
+//
+// rodata=on lets the kernel map all memory in blocks of 2 MiB: its own code and constants are
+// read-only all the same, but not where that memory shows a second time, for which every page of
+// the guest would have an entry of its own (the default, full). cma=0 sets nothing aside for
+// devices that need memory in one piece, of which there are none.
 const (
 	rootArgs      = "console=ttyAMA0 console=hvc0 root=/dev/vda ro rootfstype=erofs init=/sbin/arcbox-guest panic=-1"
-	debianCmdline = rootArgs + " nokaslr kpti=off cryptomgr.notests initcall_blacklist=load_system_certificate_list," +
+	debianCmdline = rootArgs + " nokaslr kpti=off rodata=on cma=0 cryptomgr.notests initcall_blacklist=load_system_certificate_list," +
 		"jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,init_kprobe_trace,init_blk_tracer,bpf_prog_test_run_init," +
-		"cubictcp_register,kfunc_init,bpf_key_sig_kfuncs_init,bpf_rstat_kfunc_init,trace_eval_init,trace_eval_sync,tracer_init_tracefs"
+		"cubictcp_register,kfunc_init,bpf_key_sig_kfuncs_init,bpf_rstat_kfunc_init,trace_eval_init,trace_eval_sync,tracer_init_tracefs," +
+		"blake2s_mod_init,slab_sysfs_init"
 	arcboxCmdline = rootArgs
 )
 
@@ -83,7 +89,7 @@ type progress func(format string, args ...any)
 // A product is what has been made so far.
 type product struct {
 	boot.Built
-	modules []module // for Docker; none where the kernel has them built in
+	modules map[string][]module // by what they are for; none where the kernel has them built in
 }
 
 // Build makes the assets in the directory dst, which must exist and be empty.
@@ -293,27 +299,22 @@ func (p *product) addDebianKernel(ctx context.Context, name string, files tree, 
 		}
 		return all[len(modules):], nil
 	}
-	btrfs, err := order(btrfsModules)
-	if err != nil {
-		return err
-	}
-	emulator, err := order(emulatorModules)
-	if err != nil {
-		return err
-	}
-	if p.modules, err = order(dockerModules); err != nil {
-		return err
+	p.modules = map[string][]module{}
+	for use, more := range map[string][]string{btrfsList: btrfsModules, emulatorList: emulatorModules, dockerList: dockerModules} {
+		if p.modules[use], err = order(more); err != nil {
+			return err
+		}
 	}
 	var initrd bytes.Buffer
-	if err := cpio.Write(&initrd, initramfs(init, modules, btrfs, emulator)); err != nil {
+	if err := cpio.Write(&initrd, initramfs(init, modules)); err != nil {
 		return err
 	}
 	return p.write(dst, boot.InitrdName, initrd.Bytes())
 }
 
-// initramfs is our init, the modules, and the lists in whose order it loads them: at boot, for a
-// Btrfs, and for programs of other processors. /dev/console is what the kernel opens for init before anything is mounted.
-func initramfs(init []byte, boot, btrfs, emulator []module) []cpio.Entry {
+// initramfs is our init, the modules of every boot, and the list in whose order it loads them: the kernel copies all of it
+// before init runs. /dev/console is what the kernel opens for init before anything is mounted.
+func initramfs(init []byte, modules []module) []cpio.Entry {
 	entries := []cpio.Entry{
 		{Name: "dev", Mode: cpio.Dir | 0o755},
 		{Name: "dev/console", Mode: cpio.CharDev | 0o600, Major: 5, Minor: 1},
@@ -322,20 +323,13 @@ func initramfs(init []byte, boot, btrfs, emulator []module) []cpio.Entry {
 		{Name: "lib", Mode: cpio.Dir | 0o755},
 		{Name: "lib/modules", Mode: cpio.Dir | 0o755},
 	}
-	entries = addModules(entries, "load-order", boot)
-	entries = addModules(entries, "load-order.btrfs", btrfs)
-	return addModules(entries, "load-order.emulate", emulator)
-}
-
-// addModules adds modules and the list of their names in the guest.
-func addModules(entries []cpio.Entry, listName string, modules []module) []cpio.Entry {
 	var list strings.Builder
 	for _, m := range modules {
 		name := "lib/modules/" + path.Base(m.path)
 		entries = append(entries, cpio.Entry{Name: name, Mode: cpio.Regular | 0o644, Data: m.data})
 		fmt.Fprintf(&list, "/%s\n", name)
 	}
-	return append(entries, cpio.Entry{Name: "lib/modules/" + listName, Mode: cpio.Regular | 0o644, Data: []byte(list.String())})
+	return append(entries, cpio.Entry{Name: "lib/modules/load-order", Mode: cpio.Regular | 0o644, Data: []byte(list.String())})
 }
 
 // addRoot makes the root file system.

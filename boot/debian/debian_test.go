@@ -115,20 +115,13 @@ func TestSourcesAreTheHosts(t *testing.T) {
 
 func TestInitramfs(t *testing.T) {
 	entries := initramfs([]byte("init"),
-		[]module{{"usr/lib/modules/1/kernel/a/one.ko", []byte("1")}, {"usr/lib/modules/1/kernel/two.ko", []byte("2")}},
-		[]module{{"usr/lib/modules/1/kernel/three.ko", []byte("3")}}, []module{{"usr/lib/modules/1/kernel/four.ko", []byte("4")}})
+		[]module{{"usr/lib/modules/1/kernel/a/one.ko", []byte("1")}, {"usr/lib/modules/1/kernel/two.ko", []byte("2")}})
 	byName := map[string]cpio.Entry{}
 	for _, e := range entries {
 		byName[e.Name] = e
 	}
 	if got, want := string(byName["lib/modules/load-order"].Data), "/lib/modules/one.ko\n/lib/modules/two.ko\n"; got != want {
 		t.Errorf("load order is %q, want %q", got, want)
-	}
-	if got, want := string(byName["lib/modules/load-order.btrfs"].Data), "/lib/modules/three.ko\n"; got != want {
-		t.Errorf("load order for a Btrfs is %q, want %q", got, want)
-	}
-	if got, want := string(byName["lib/modules/load-order.emulate"].Data), "/lib/modules/four.ko\n"; got != want {
-		t.Errorf("load order for other processors' programs is %q, want %q", got, want)
 	}
 	if e := byName["init"]; e.Mode != cpio.Regular|0o755 || string(e.Data) != "init" {
 		t.Errorf("init is %o %q", e.Mode, e.Data)

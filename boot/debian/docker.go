@@ -33,6 +33,13 @@ var dockerPrograms = []string{
 	"usr/sbin/xtables-nft-multi",
 }
 
+// Lists of modules that the root has, one path a line.
+const (
+	dockerList   = "docker"
+	btrfsList    = "btrfs"
+	emulatorList = "emulate"
+)
+
 // dockerModules are what a guest with Debian's kernel loads before it starts Docker.
 var dockerModules = []string{
 	"overlay", "bridge", "br_netfilter", "veth", "nf_tables", "nft_compat", "nf_nat", "nft_chain_nat", "nf_conntrack_netlink",
@@ -59,7 +66,7 @@ var dockerFiles = map[string]string{
 	serviceDir + "containerd.json": `{
   "argv": ["/usr/bin/containerd", "--config", "/usr/lib/arcbox/containerd.toml"],
   "env": {"GOGC": "400", "GOMEMLIMIT": "128MiB"},
-  "modules": "/` + moduleDir + `docker", "notify": true, "ready_ms": 300000, "grace_ms": 15000
+  "modules": "/` + moduleDir + dockerList + `", "notify": true, "ready_ms": 300000, "grace_ms": 15000
 }
 `,
 	serviceDir + "dockerd.json": `{

@@ -19,7 +19,7 @@ var bootModules = []string{
 }
 
 // btrfsModules are what a guest loads besides when its data disk is a Btrfs: at every boot it
-// would cost a second, in which RAID's parity is measured.
+// would cost a second, in which RAID's parity is measured. They are a third of what the initramfs would be.
 var btrfsModules = []string{"btrfs"}
 
 // emulatorModules are what a guest loads besides when it is to run programs of other processors.

@@ -68,17 +68,17 @@ var rootFiles = map[string]string{
 }
 
 // rootTree makes the root file system out of the unpacked packages, our
-// init, and modules for Docker.
-func rootTree(packages tree, init []byte, modules []module) (tree, error) {
+// init, and modules that not every boot loads, each use with a list of its own.
+func rootTree(packages tree, init []byte, modules map[string][]module) (tree, error) {
 	root := tree{"usr/sbin/arcbox-guest": {mode: 0o755, data: init}}
-	if len(modules) > 0 {
+	for use, modules := range modules {
 		var list strings.Builder
 		for _, m := range modules {
 			name := moduleDir + path.Base(m.path)
 			root[name] = node{mode: 0o644, data: m.data}
 			fmt.Fprintf(&list, "/%s\n", name)
 		}
-		root[moduleDir+"docker"] = node{mode: 0o644, data: []byte(list.String())}
+		root[moduleDir+use] = node{mode: 0o644, data: []byte(list.String())}
 	}
 	for _, program := range append(rootPrograms, "etc/mke2fs.conf") {
 		if err := root.addProgram(packages, program); err != nil {

@@ -139,9 +139,16 @@ func TestRootTreeWantsWholePackages(t *testing.T) {
 	}
 	strs.WriteByte(0)
 	files["usr/bin/busybox"] = node{mode: 0o755, data: strs.Bytes()}
-	root, err := rootTree(files, []byte("init"), nil)
+	modules := []module{{"usr/lib/modules/1/kernel/a/one.ko", []byte("1")}, {"usr/lib/modules/1/kernel/two.ko", []byte("2")}}
+	root, err := rootTree(files, []byte("init"), map[string][]module{btrfsList: modules})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got, want := string(root["usr/lib/arcbox/modules/btrfs"].data), "/usr/lib/arcbox/modules/one.ko\n/usr/lib/arcbox/modules/two.ko\n"; got != want {
+		t.Errorf("the modules for a Btrfs are %q, want %q", got, want)
+	}
+	if string(root["usr/lib/arcbox/modules/two.ko"].data) != "2" {
+		t.Error("a module of the list is missing")
 	}
 	if string(root["usr/sbin/arcbox-guest"].data) != "init" || root["usr/bin/sh"].link != "/usr/bin/busybox" || root["usr/sbin"].mode != fs.ModeDir|0o755 {
 		t.Error("init, the shell or a directory is missing")

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/modules"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/reap"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/superblock"
 )
@@ -138,6 +139,9 @@ func mountAs(kind superblock.Kind, device string, readOnly bool) error {
 		// bitmap is wrong, which its checksum says too.
 		options = "noinit_itable,no_prefetch_block_bitmaps,noblock_validity"
 	case superblock.Btrfs:
+		if err := modules.Load(btrfsModules); err != nil {
+			return err
+		}
 	default:
 		return fmt.Errorf("cannot use %s as data disk: it is %s and not a file system of ours; "+
 			"give an empty disk of at least %d MiB, or arcbox.data=none", device, kind, superblock.MinSize>>20)

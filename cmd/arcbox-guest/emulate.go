@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/agent"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/modules"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/superblock"
 )
 
@@ -35,6 +36,9 @@ const (
 func emulate(processor string) error {
 	if processor != "x86-64" {
 		return fmt.Errorf("cannot run programs of %.32q: only those of x86-64", processor)
+	}
+	if err := modules.Load(emulateModules); err != nil {
+		return fmt.Errorf("cannot run x86-64 programs: %w", err)
 	}
 	if err := unix.Mount("binfmt_misc", binfmtDir, "binfmt_misc", noExec, ""); err != nil {
 		return fmt.Errorf("cannot run x86-64 programs: the kernel has no binfmt_misc: %w", err)

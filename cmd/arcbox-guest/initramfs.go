@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,15 +16,15 @@ import (
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/modules"
-	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/superblock"
 )
 
-// These list modules to load, one path a line, each after those it needs: at every
-// boot, and for a data disk that is a Btrfs. The builder of the initramfs writes them.
+// These list modules to load, one path a line, each after those it needs: in the initramfs
+// those of every boot, on the root those of a data disk that is a Btrfs and of programs of other
+// processors. The builder of both writes them.
 const (
-	loadOrder        = "/lib/modules/load-order"
-	btrfsLoadOrder   = "/lib/modules/load-order.btrfs"
-	emulateLoadOrder = "/lib/modules/load-order.emulate"
+	loadOrder      = "/lib/modules/load-order"
+	btrfsModules   = "/usr/lib/arcbox/modules/btrfs"
+	emulateModules = "/usr/lib/arcbox/modules/emulate"
 )
 
 // newRoot is where the initramfs mounts the root before it moves there.
@@ -33,7 +34,8 @@ const newRoot = "/newroot"
 // find their devices while their module loads, so this is a second chance.
 const rootPatience = 500 * time.Millisecond
 
-// handOver is the first stage, in the initramfs. It returns only with an error.
+// handOver is the first stage, in the initramfs. It returns without an error where this
+// program is the root's init as well.
 func handOver() error {
 	at := clock.Uptime()
 	if err := mountAll(firstMounts); err != nil {
@@ -52,16 +54,6 @@ func handOver() error {
 	if err != nil {
 		say("%v", err) // arcbox-guest on the root says so again, and acts
 	}
-	if holdsBtrfs(cfg.DataDevice()) {
-		if err := modules.Load(btrfsLoadOrder); err != nil {
-			say("%v", err) // the machine goes on without its data disk
-		}
-	}
-	if len(cfg.Emulate) > 0 {
-		if err := modules.Load(emulateLoadOrder); err != nil {
-			say("%v", err)
-		}
-	}
 	if err := mountRoot(cfg.Root, cfg.RootType); err != nil {
 		return err
 	}
@@ -76,18 +68,6 @@ func commandLine() (config.Config, error) {
 		return config.Config{}, fmt.Errorf("cannot read the command line: %w", err)
 	}
 	return config.FromCommandLine(string(line))
-}
-
-// holdsBtrfs says whether a data disk is there and a Btrfs. A config disk may name another, which
-// is then mounted only if the kernel knows Btrfs by itself.
-func holdsBtrfs(device string) bool {
-	d, err := openDisk(device)
-	if err != nil {
-		return false
-	}
-	defer d.file.Close()
-	kind, err := superblock.Identify(d.file, d.size)
-	return err == nil && kind == superblock.Btrfs
 }
 
 // mountRoot mounts the root file system at newRoot, read-only.
@@ -124,17 +104,21 @@ func disks() string {
 	return strings.Join(names, " ")
 }
 
-// switchRoot frees the initramfs, makes newRoot the root and becomes its init.
+// switchRoot frees the initramfs, makes newRoot the root and becomes its init, unless it is that.
 func switchRoot(init string) error {
 	if init == "" {
 		init = config.DefaultInit
 	}
+	same := isOurs(newRoot + init)
 	for _, m := range firstMounts {
 		if err := unix.Mount(m.target, newRoot+m.target, "", unix.MS_MOVE, ""); err != nil {
 			return fmt.Errorf("cannot move %s to the root: %w", m.target, err)
 		}
 	}
-	free("/init", "/lib")
+	free("/lib")
+	if !same {
+		free("/init")
+	}
 	if err := unix.Chdir(newRoot); err != nil {
 		return fmt.Errorf("cannot enter the root: %w", err)
 	}
@@ -144,8 +128,43 @@ func switchRoot(init string) error {
 	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("cannot change to the root: %w", err)
 	}
+	if same {
+		return nil
+	}
 	err := unix.Exec(init, []string{init}, os.Environ())
 	return fmt.Errorf("cannot run init=%s of the root: %w", init, err)
+}
+
+// isOurs says whether a program is this one: starting it once more would read it from the root's disk and begin from nothing,
+// a twentieth of a boot. Both have the same size and the same first page, in which the linker leaves what it has made of everything.
+func isOurs(program string) bool {
+	own, err := firstPage(self)
+	if err != nil {
+		return false
+	}
+	other, err := firstPage(program)
+	return err == nil && own == other
+}
+
+// A page is the beginning of a file, and the file's size.
+type page struct {
+	size int64
+	head [4096]byte
+}
+
+func firstPage(path string) (p page, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return p, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return p, err
+	}
+	p.size = info.Size()
+	_, err = io.ReadFull(f, p.head[:])
+	return p, err
 }
 
 // free gives the memory of files of the initramfs back. What it cannot delete

@@ -6,7 +6,8 @@
 //
 // It runs in two places. As /init of an initramfs it loads the modules listed
 // in /lib/modules/load-order, mounts the root file system that root= names and
-// hands over to init= there. As init of a root file system it does the rest.
+// hands over to init= there. As init of a root file system it does the rest. Where
+// init= is this very program, it goes on as that instead of starting once more.
 //
 // With arcbox.agent=1 it starts itself a second time as the guest's agent, which serves
 // the host over vsock, and keeps that running.
@@ -31,6 +32,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// self is this program, wherever it came from: what the initramfs had has no path any more.
+const self = "/proc/self/exe"
+
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == agentArg {
 		if err := runAgent(); err != nil {
@@ -54,7 +58,8 @@ func main() {
 	first, err := inInitramfs()
 	if err == nil && first {
 		err = handOver()
-	} else if err == nil {
+	}
+	if err == nil {
 		err = serve()
 	}
 	give(err) // neither returns without an error

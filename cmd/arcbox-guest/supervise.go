@@ -122,10 +122,6 @@ func (s *supervisor) start(theirs *os.File) (reap.Child, error) {
 	} else {
 		defer unix.Close(log)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return reap.Child{}, err
-	}
 	attr := attributes(nil)
 	attr.Files = []uintptr{null.Fd(), uintptr(log), uintptr(log), theirs.Fd()} // the last is initapi.ConnFD
 	return s.r.Start([]string{self, agentArg}, attr)

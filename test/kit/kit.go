@@ -160,6 +160,31 @@ func InitrdFor(t *testing.T, fl Flavour) string {
 	return Joined(t, fl.Initrd, Initrd(t))
 }
 
+// ModulesFor is the path of an initrd with the modules that the flavour has on its root, for guest.LoadBtrfs, or "" where the
+// kernel has them built in.
+func ModulesFor(t *testing.T, fl Flavour) string {
+	t.Helper()
+	if fl.Initrd == "" {
+		return ""
+	}
+	root, path := t.TempDir(), filepath.Join(t.TempDir(), "initrd")
+	if out, err := exec.Command("fsck.erofs", "--extract="+root, "--overwrite", fl.Root).CombinedOutput(); err != nil {
+		t.Fatalf("cannot unpack %s: fsck.erofs: %v; install erofs-utils\n%s", fl.Root, err, out)
+	}
+	cmd := exec.Command("sh", "-c", "find usr usr/lib usr/lib/arcbox usr/lib/arcbox/modules -maxdepth 0 && find usr/lib/arcbox/modules -type f | sort")
+	cmd.Dir = root
+	names, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack := exec.Command("cpio", "-o", "-H", "newc", "--quiet", "-O", path)
+	pack.Dir, pack.Stdin = root, bytes.NewReader(names)
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("cannot pack the modules of %s: %v\n%s", fl.Root, err, out)
+	}
+	return path
+}
+
 // Joined is the path of an initrd of several, for as long as the test runs: of two
 // files with one name the kernel keeps the later.
 func Joined(t *testing.T, initrds ...string) string {

@@ -80,6 +80,17 @@ func (v *vm) linux(t *testing.T) *vmapi.ConfigureReq {
 	return req
 }
 
+// withBtrfs is linux whose guest can load Btrfs.
+func (v *vm) withBtrfs(t *testing.T) *vmapi.ConfigureReq {
+	t.Helper()
+	req := v.linux(t)
+	fl := kit.AFlavour(t, kit.Any)
+	if modules := kit.ModulesFor(t, fl); modules != "" {
+		req.Initrd = attach(t, &req.Files, kit.Joined(t, kit.InitrdFor(t, fl), modules), os.O_RDONLY)
+	}
+	return req
+}
+
 func attach(t *testing.T, files *ipc.Files, path string, flags int) ipc.FD {
 	t.Helper()
 	f, err := os.OpenFile(path, flags, 0)

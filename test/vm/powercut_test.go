@@ -64,7 +64,7 @@ func (v *victim) live(t *testing.T, seed uint64) error {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	m := launchProgram(t, v.program)
-	req := m.linux(t)
+	req := m.withBtrfs(t)
 	req.CPUs = 2
 	for _, d := range v.disks {
 		req.Disks = append(req.Disks, vmapi.Disk{Image: attach(t, &req.Files, d.path, os.O_RDWR), Flush: v.flush})

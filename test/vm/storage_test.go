@@ -52,7 +52,7 @@ func TestTrimGivesBlocksBackToTheHost(t *testing.T) {
 	const mib = 48
 	var paths []string
 	v := launch(t)
-	req := v.linux(t)
+	req := v.withBtrfs(t)
 	for _, mkfs := range [][]string{{"mkfs.ext4", "-q"}, {"mkfs.btrfs", "-q"}} {
 		path := image(t, t.TempDir(), 160<<20)
 		if out, err := exec.Command(mkfs[0], append(mkfs[1:], path)...).CombinedOutput(); err != nil {

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// LoadBtrfs loads Btrfs where the kernel has it as a module, which LoadModules leaves out.
+// LoadBtrfs loads Btrfs where the kernel has it as a module, which LoadModules leaves out and kit.ModulesFor brings along.
 func LoadBtrfs() error {
-	list, err := os.ReadFile("/lib/modules/load-order.btrfs")
+	list, err := os.ReadFile("/usr/lib/arcbox/modules/btrfs")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -42,7 +42,9 @@ func load(path string) error {
 		return fmt.Errorf("cannot load a module: %w", err)
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST {
+	// The versions of symbols are left unread: they would tell a module of another build of this very release apart,
+	// and every one that a module needs is looked for in a list from its beginning.
+	if err := unix.FinitModule(int(f.Fd()), "", unix.MODULE_INIT_IGNORE_MODVERSIONS); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("cannot load %s: %w; is it from this kernel's build?", path, err)
 	}
 	return nil

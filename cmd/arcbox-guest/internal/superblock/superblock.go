@@ -25,36 +25,41 @@ const (
 // Where file systems, volume managers, partition tables and swap keep what
 // they are known by: all within the first MiB, or at the very end (GPT's
 // backup, md metadata, ZFS labels). An area is read in pieces of pieceSize.
+// What is mounted has said what it is within the first knownSize.
 const (
 	headSize  = 1 << 20
 	tailSize  = 512 << 10
 	pieceSize = 64 << 10
+	knownSize = btrfsMagicAt + len(btrfsMagic)
 )
 
 // MinSize is the smallest disk that Identify calls Blank, in bytes.
 const MinSize = 16 << 20
 
-// Identify reads the first MiB and the last 512 KiB of a disk of size bytes.
-// A disk below MinSize is Unknown at best.
+// Identify reads where superblocks are, and of a disk without one that it knows the first MiB
+// and the last 512 KiB. A disk below MinSize is Unknown at best.
 func Identify(r io.ReaderAt, size int64) (Kind, error) {
-	head := make([]byte, min(headSize, max(size, 0)))
-	if err := readFull(r, head, 0); err != nil {
-		return Unknown, err
+	head := make([]byte, min(int64(knownSize), max(size, 0)))
+	for _, part := range [][2]int{{extAt, extEnd}, {btrfsMagicAt, knownSize}} {
+		if part[1] > len(head) {
+			break
+		}
+		if err := readFull(r, head[part[0]:part[1]], int64(part[0])); err != nil {
+			return Unknown, err
+		}
 	}
 	switch {
 	case isExt(head):
 		return Ext4, nil
 	case isBtrfs(head):
 		return Btrfs, nil
-	case size < MinSize || !zero(head):
+	case size < MinSize:
 		return Unknown, nil
 	}
-	tail := make([]byte, tailSize)
-	if err := readFull(r, tail, size-tailSize); err != nil {
-		return Unknown, err
-	}
-	if !zero(tail) {
-		return Unknown, nil
+	for _, area := range [][2]int64{{0, headSize}, {size - tailSize, size}} {
+		if blank, err := zero(r, area[0], area[1]); err != nil || !blank {
+			return Unknown, err
+		}
 	}
 	return Blank, nil
 }
@@ -66,31 +71,43 @@ func readFull(r io.ReaderAt, b []byte, off int64) error {
 	return nil
 }
 
-// isExt looks for s_magic 0xEF53 at 56 in the superblock at 1024 (kernel:
+// Where ext2, ext3 and ext4 have s_magic 0xEF53: at 56 in the superblock at 1024 (kernel:
 // Documentation/filesystems/ext4/super.rst).
+const (
+	extAt  = 1024 + 0x38
+	extEnd = extAt + 2
+)
+
 func isExt(head []byte) bool {
-	const at = 1024 + 0x38
-	return len(head) >= at+2 && binary.LittleEndian.Uint16(head[at:]) == 0xEF53
+	return len(head) >= extEnd && binary.LittleEndian.Uint16(head[extAt:]) == 0xEF53
 }
 
-// isBtrfs looks for the magic at 0x40 in the superblock at 64 KiB (kernel:
+// Where a Btrfs has its magic: at 0x40 in the superblock at 64 KiB (kernel:
 // include/uapi/linux/btrfs_tree.h).
+const (
+	btrfsMagicAt = 64<<10 + 0x40
+	btrfsMagic   = "_BHRfS_M"
+)
+
 func isBtrfs(head []byte) bool {
-	const at = 64<<10 + 0x40
-	return len(head) >= at+8 && string(head[at:at+8]) == "_BHRfS_M"
+	return len(head) >= knownSize && string(head[btrfsMagicAt:knownSize]) == btrfsMagic
 }
 
 var zeroes [pieceSize]byte
 
-func zero(b []byte) bool {
-	for len(b) > 0 {
-		n := min(len(b), pieceSize)
-		if !bytes.Equal(b[:n], zeroes[:n]) {
-			return false
+// zero says whether a disk has nothing from one offset to another.
+func zero(r io.ReaderAt, from, to int64) (bool, error) {
+	b := make([]byte, pieceSize)
+	for ; from < to; from += pieceSize {
+		piece := b[:min(pieceSize, to-from)]
+		if err := readFull(r, piece, from); err != nil {
+			return false, err
 		}
-		b = b[n:]
+		if !bytes.Equal(piece, zeroes[:len(piece)]) {
+			return false, nil
+		}
 	}
-	return true
+	return true, nil
 }
 
 // Where an EROFS keeps what it is known by, in bytes.

@@ -75,7 +75,7 @@ func FuzzIdentify(f *testing.F) {
 	f.Add([]byte("XFSB"), int64(MinSize))
 	f.Fuzz(func(t *testing.T, b []byte, size int64) {
 		got, err := Identify(bytes.NewReader(b), size)
-		if got == Blank && (err != nil || !zero(b[:min(len(b), headSize)])) {
+		if got == Blank && (err != nil || len(bytes.Trim(b[:min(len(b), headSize)], "\x00")) > 0) {
 			t.Errorf("%d bytes that are not zero are blank (%v)", len(b), err)
 		}
 	})
