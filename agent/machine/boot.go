@@ -32,9 +32,7 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	if asset != nil {
-		defer asset.Close() // the VM has it, and its lock
-	}
+	defer asset.close() // the VM has it, and its lock
 	req, files, err := m.request(r)
 	defer files.close()
 	defer req.Close()
@@ -42,7 +40,7 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 		return err
 	}
 	if asset != nil {
-		req.Hold = req.Attach(asset)
+		req.Hold = req.Attach(asset.held)
 	}
 	log, err := m.openProcessLog(logVM)
 	if err != nil {
@@ -63,7 +61,11 @@ func (m *Machine) boot(ctx context.Context, epoch uint64) error {
 	s := newSession(m, epoch, r, proc)
 	m.setSession(s)
 	go s.supervise() // from here on the session ends everything
-	if _, err := ipc.Call(ctx, proc.Conn, vmapi.Configure, req); err != nil {
+	_, err = ipc.Call(ctx, proc.Conn, vmapi.Configure, req)
+	if err := asset.verdict(); err != nil { // what a VM says of a damaged kernel is no help
+		return err
+	}
+	if err != nil {
 		return bootError(r, err)
 	}
 	if err := s.start(ctx); err != nil {
@@ -89,8 +91,8 @@ func bootError(r *Record, err error) error {
 }
 
 // resolve says what to boot, and brings the record up to that: a machine that differs from what it shall be is made anew,
-// with the disk that it has. The asset is held until the file is closed; nil without one.
-func (m *Machine) resolve(ctx context.Context, epoch uint64) (*Record, *os.File, error) {
+// with the disk that it has. The asset is nil without one; the caller closes it.
+func (m *Machine) resolve(ctx context.Context, epoch uint64) (*Record, *bootAsset, error) {
 	s := m.settings()
 	r := m.record()
 	asset, err := m.mgr.assetFor(ctx, s, func(on bool) { m.life.Fetching(epoch, on) })
@@ -102,33 +104,66 @@ func (m *Machine) resolve(ctx context.Context, epoch uint64) (*Record, *os.File,
 		held, err := m.mgr.useAgain(ctx, r)
 		return r, held, err
 	}
-	held, err := m.mgr.use(ctx, asset)
+	held, err := use(ctx, asset)
 	if err != nil {
 		return nil, nil, err
 	}
 	d, err := m.remake(s, asset)
 	if err != nil {
-		return nil, nil, errors.Join(err, held.Close())
+		held.close()
+		return nil, nil, err
 	}
 	return d, held, nil
 }
 
-// use holds an asset until the file is closed. Its kernel and initrd are read as a whole before: a guest with one wrong bit in them
-// dies in ways that nobody can read.
-func (g *Manager) use(ctx context.Context, a *boot.Asset) (*os.File, error) {
+// A bootAsset is an asset that is held for a boot, and read meanwhile. nil is none, with which nothing is wrong.
+type bootAsset struct {
+	held   *os.File
+	cancel context.CancelFunc
+	read   chan struct{} // closed when err holds
+	err    error
+}
+
+// use holds an asset, and begins to read its kernel and initrd as a whole: a guest with one wrong bit in them dies in ways that
+// nobody can read. That takes as long as the VM's process takes to start and to load them, so both go on at once.
+func use(ctx context.Context, a *boot.Asset) (*bootAsset, error) {
 	held, err := a.Use()
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Verify(ctx, nil, boot.KernelName, boot.InitrdName); err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot boot %s: %w; run arcbox assets fetch to repair it", a.ID, err), held.Close())
-	}
-	return held, nil
+	b := &bootAsset{held: held, read: make(chan struct{})}
+	ctx, b.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(b.read)
+		if err := a.Verify(ctx, nil, boot.KernelName, boot.InitrdName); err != nil {
+			b.err = fmt.Errorf("cannot boot %s: %w; run arcbox assets fetch to repair it", a.ID, err)
+		}
+	}()
+	return b, nil
 }
 
-// useAgain is use for what was booted last. An asset that the library does not have any more may have its files yet: no file and no
+// verdict waits until the asset has been read, and says what is wrong with it. No guest runs before.
+func (b *bootAsset) verdict() error {
+	if b == nil {
+		return nil
+	}
+	<-b.read
+	return b.err
+}
+
+// close lets go of the asset.
+func (b *bootAsset) close() {
+	if b == nil {
+		return
+	}
+	b.cancel()
+	<-b.read
+	b.held.Close()
+}
+
+// useAgain is use for what was booted last. An asset that the library does not have any more may have its files yet: none and no
 // error.
-func (g *Manager) useAgain(ctx context.Context, r *Record) (*os.File, error) {
+func (g *Manager) useAgain(ctx context.Context, r *Record) (*bootAsset, error) {
 	if g.opts.Library == nil {
 		return nil, nil
 	}
@@ -136,7 +171,7 @@ func (g *Manager) useAgain(ctx context.Context, r *Record) (*os.File, error) {
 	if err != nil || a.ID != r.Asset {
 		return nil, nil
 	}
-	return g.use(ctx, a)
+	return use(ctx, a)
 }
 
 // rewrite writes a record that has vanished again.
