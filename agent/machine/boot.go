@@ -10,6 +10,7 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	"github.com/arcboxlabs/arcbox-go/agent/storage"
+	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
 	"github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
@@ -270,8 +271,11 @@ func (m *Machine) disk(r *Record, spec string, s Settings) (*storage.Image, vmap
 	} else {
 		img, err = storage.Open(path, readOnly)
 	}
+	if errors.Is(err, file.ErrLocked) {
+		err = fmt.Errorf("%w; end that VM, or the process arcbox-vm of one that no agent finds any more, which ends by itself after a while", err)
+	}
 	if err != nil {
-		return nil, disk, fmt.Errorf("cannot start %s with the disk %s: %w", m.name, path, err)
+		return nil, disk, fmt.Errorf("cannot start %s: %w", m.name, err)
 	}
 	for _, n := range img.Notes {
 		m.log.Info().Str("disk", path).Msg(n)

@@ -29,6 +29,9 @@ func (m *Machine) Docker(ctx context.Context, quiet bool) (*net.UnixConn, error)
 			return nil, fmt.Errorf("cannot reach dockerd in %s: %w", m.name, errNoGuest)
 		}
 	}
+	if err := m.waiting(); err != nil {
+		return nil, err
+	}
 	c, err := s.docker(ctx)
 	var refusal *ipc.Error
 	if errors.As(err, &refusal) && refusal.Code == vmapi.Refused { // it has ended since, and is being started again

@@ -33,6 +33,7 @@ type Machine struct {
 	mu      sync.Mutex // guards what follows; life is never called with it
 	rec     *Record    // never changed, only replaced
 	session *session   // while there is a VM process
+	waits   string     // what the guest of session, or of the last one, stands still for
 	failed  bool       // and it is trying again by itself
 	holds   map[string]*agentapi.Held
 	uses    int       // that were not released
@@ -95,7 +96,13 @@ func (m *Machine) EnsureReady(ctx context.Context) error {
 	m.mu.Lock()
 	m.used = time.Now()
 	m.mu.Unlock()
-	return m.life.EnsureReady(ctx)
+	err := m.life.EnsureReady(ctx)
+	if errors.Is(err, lifecycle.ErrTooLate) {
+		if why := m.waiting(); why != nil {
+			return fmt.Errorf("%w: %w", err, why)
+		}
+	}
+	return err
 }
 
 // Stop ends the machine gracefully, and by force when its grace is over.
@@ -144,14 +151,33 @@ func (m *Machine) current() *session {
 func (m *Machine) setSession(s *session) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.session = s
+	if m.session = s; s != nil {
+		m.waits = ""
+	}
+}
+
+// setWaits notes what the guest waits for, "" for nothing.
+func (m *Machine) setWaits(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waits = what
+}
+
+// waiting is an error for a guest that stands still, nil for one that does not.
+func (m *Machine) waiting() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.waits == "" {
+		return nil
+	}
+	return fmt.Errorf("cannot reach the guest of %s: %s; make some", m.name, m.waits)
 }
 
 // Info is the machine at a glance. It never blocks.
 func (m *Machine) Info() agentapi.Machine {
 	st := m.life.Status()
 	m.mu.Lock()
-	r, s := m.rec, m.session
+	r, s, waits := m.rec, m.session, m.waits
 	m.mu.Unlock()
 	info := agentapi.Machine{
 		Holds: m.Holds(),
@@ -161,6 +187,7 @@ func (m *Machine) Info() agentapi.Machine {
 		info.Cause = st.Cause.Error()
 	}
 	if s != nil {
+		info.Waits = waits
 		s.describe(&info)
 	}
 	return info
@@ -169,9 +196,13 @@ func (m *Machine) Info() agentapi.Machine {
 // Guest brings the machine up and gives a stream on which the guest's agent answers package guestapi.
 func (m *Machine) Guest(ctx context.Context) (*os.File, error) { return m.Connect(ctx, guestapi.Port) }
 
-// Connect brings the machine up and gives a stream to a vsock port of the guest. Errors: those of EnsureReady, vmapi.Refused.
+// Connect brings the machine up and gives a stream to a vsock port of the guest. Errors: those of EnsureReady, vmapi.Refused, that
+// the guest stands still.
 func (m *Machine) Connect(ctx context.Context, port uint32) (*os.File, error) {
 	if err := m.EnsureReady(ctx); err != nil {
+		return nil, err
+	}
+	if err := m.waiting(); err != nil {
 		return nil, err
 	}
 	s := m.current()

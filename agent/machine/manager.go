@@ -167,6 +167,9 @@ func (g *Manager) Get(name string) (*Machine, error) {
 		return m, nil
 	}
 	if name != agentapi.DefaultMachine {
+		if path := g.unreadable(name); path != "" {
+			return nil, fmt.Errorf("cannot find the machine %q: %w, but a record of it that cannot be read, %s", name, ErrNotFound, path)
+		}
 		return nil, fmt.Errorf("cannot find the machine %q: %w", name, ErrNotFound)
 	}
 	m, err := g.add(agentapi.Spec{Name: name})
@@ -186,11 +189,23 @@ func (g *Manager) List() (list []agentapi.Machine, problems []string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, p := range g.problems {
-		if _, err := os.Lstat(p.path); err == nil {
+		if p.stands() {
 			problems = append(problems, p.text)
 		}
 	}
 	return list, problems
+}
+
+// unreadable is where the record of the machine called name is that could not be read; "" for none.
+func (g *Manager) unreadable(name string) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.problems {
+		if p.name == name && p.stands() {
+			return p.path
+		}
+	}
+	return ""
 }
 
 // all are the machines by name.
@@ -220,7 +235,9 @@ func (g *Manager) Remove(ctx context.Context, name string, force, keepDisk bool)
 		}
 	}
 	m.keepDisk.Store(keepDisk)
-	if err := m.life.Remove(ctx); err != nil {
+	if err := m.life.Remove(ctx); errors.Is(err, lifecycle.ErrRefused) {
+		return fmt.Errorf("cannot remove %s, which is %s: %w; stop it before", name, m.life.Status().State, lifecycle.ErrRefused)
+	} else if err != nil {
 		return err
 	}
 	err := m.driver.wait(ctx)

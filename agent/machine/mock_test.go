@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -137,7 +138,7 @@ func TestMachinesAndTheirRecords(t *testing.T) {
 			t.Errorf("b is removed: %v", err)
 		}
 		up(t, g, "c")
-		if err := g.Remove(ctx, "c", false, false); !errors.Is(err, lifecycle.ErrRefused) {
+		if err := g.Remove(ctx, "c", false, false); !errors.Is(err, lifecycle.ErrRefused) || !strings.Contains(err.Error(), "c, which is running") {
 			t.Errorf("removing what runs: %v", err)
 		}
 		up(t, g, "")

@@ -27,8 +27,15 @@ func (rs records) path(name string) string { return filepath.Join(rs.dir, name+r
 
 // A problem is a record that cannot be read.
 type problem struct {
+	name string // of the machine
 	path string // where it is now
 	text string // a sentence
+}
+
+// stands says whether nobody has mended or removed it.
+func (p problem) stands() bool {
+	_, err := os.Lstat(p.path)
+	return err == nil
 }
 
 // load reads all records by name. One that cannot be read is set aside by a rename and reported; it is for a person to
@@ -96,7 +103,7 @@ func (rs records) setAside(name string, why error) problem {
 	from := rs.path(name)
 	to := filepath.Join(rs.dir, name+asideSuffix+"-"+time.Now().UTC().Format("20060102T150405.000"))
 	if err := os.Rename(from, to); err != nil {
-		return problem{from, fmt.Sprintf("the record %s cannot be read (%v), and cannot be set aside: %v", from, why, err)}
+		return problem{name, from, fmt.Sprintf("the record %s cannot be read (%v), and cannot be set aside: %v", from, why, err)}
 	}
 	return rs.problem(to, name, fmt.Sprintf("the record %s cannot be read: %v; it", from, why))
 }
@@ -104,7 +111,7 @@ func (rs records) setAside(name string, why error) problem {
 // problem says what is to be done about a record that was set aside.
 func (rs records) problem(path, name, what string) problem {
 	const whatToDo = "%s is kept at %s; mend it, rename it to %s and run arcbox agent restart, or remove it"
-	return problem{path, fmt.Sprintf(whatToDo, what, path, name+recordSuffix)}
+	return problem{name, path, fmt.Sprintf(whatToDo, what, path, name+recordSuffix)}
 }
 
 // write puts a record on the disk: when it returns, the record survives a power cut.

@@ -258,11 +258,14 @@ func (s *session) happened(e vmapi.Event) {
 		s.pulse.beat(s.beatTime())
 		s.reconsider()
 		if e.Kind == vmapi.GuestResumed { // its clock stood still
+			s.m.setWaits("")
 			s.pulse.wantClock()
 		}
 	case vmapi.DiskFull:
+		s.m.setWaits("the host's disk is full, and it waits until there is space")
 		tell(e.Device + ": the host has no space left; the guest waits until there is some: " + e.Message)
 	case vmapi.DiskSpace:
+		s.m.setWaits("")
 		tell(e.Device + ": the host has space again and the guest goes on")
 	case vmapi.DiskError, vmapi.DeviceBroken:
 		tell(e.Device + ": " + e.Message)

@@ -287,7 +287,7 @@ func drain(to io.Writer, from *ipc.Stream) {
 	from.Close()
 }
 
-// patience is how many Ctrl-Cs a program without a terminal gets before the caller leaves it.
+// patience is how many Ctrl-Cs, and requests to end, a program gets before the caller leaves it.
 const patience = 3
 
 // heed passes signals and the terminal's size on until the function that it returns is called.
@@ -298,7 +298,7 @@ func (x *execution) heed(ctx context.Context, leave context.CancelCauseFunc) (en
 	passing.Go(func() {
 		interrupts := 0
 		for s := range signals {
-			if s == syscall.SIGINT {
+			if s == syscall.SIGINT || s == syscall.SIGTERM || s == syscall.SIGHUP {
 				interrupts++
 			}
 			if interrupts == patience {

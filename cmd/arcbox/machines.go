@@ -159,7 +159,10 @@ func stopMachines(cmd *cobra.Command, ctx context.Context, conn *ipc.Conn, names
 		go func() {
 			resp, err := ipc.Call(ctx, conn, agentapi.Stop, &agentapi.StopReq{Name: name, Force: force})
 			if err != nil {
-				ends[i] <- end{nil, fmt.Errorf("%s: %w", displayName(name), err)}
+				if len(names) > 1 {
+					err = fmt.Errorf("%s: %w", displayName(name), err)
+				}
+				ends[i] <- end{nil, err}
 				return
 			}
 			ends[i] <- end{&resp.Machine, nil}
@@ -429,7 +432,7 @@ func printInspect(out io.Writer, m *agentapi.InspectResp) error {
 		drift = append(drift, fmt.Sprintf("%s: %s -> %s", d.Field, d.From, d.To))
 	}
 	err := facts(out,
-		"name", m.Name, "state", paintFor(out).state(m.State)+" for "+ago(m.Since), "cause", m.Cause, "role", m.Role,
+		"name", m.Name, "state", paintFor(out).state(m.State)+" for "+ago(m.Since), "cause", m.Cause, "waits", m.Waits, "role", m.Role,
 		"cpus", number(m.CPUs), "memory", size(m.Memory), "disk", units.HumanSize(float64(m.Disk)),
 		"cid", number(int(m.CID)), "vm process", number(m.VMPID), "boot id", m.BootID, "uptime", uptime(&m.Machine),
 		"created", m.Created.Local().Format(time.DateTime), "generation", fmt.Sprint(m.Generation), "failures", number(m.Failures),

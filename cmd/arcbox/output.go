@@ -185,6 +185,8 @@ func note(m *agentapi.Machine) string {
 	case m.Cause != "":
 		first, _, _ := strings.Cut(m.Cause, "\n")
 		return first
+	case m.Waits != "":
+		return m.Waits
 	case len(m.Holds) > 0:
 		var names []string
 		for _, h := range m.Holds {

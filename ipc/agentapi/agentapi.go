@@ -353,6 +353,7 @@ type Machine struct {
 	BootID string    `json:"boot_id,omitempty"` // of the guest's kernel, while it runs
 	Uptime int64     `json:"uptime,omitempty"`  // ms since the guest's kernel started
 	Cause  string    `json:"cause,omitempty"`   // why it failed
+	Waits  string    `json:"waits,omitempty"`   // what its guest stands still for: space on the host's disk
 	Holds  []Held    `json:"holds,omitempty"`
 }
 

@@ -35,6 +35,9 @@ func TestAFullHostDiskIsToldAndLosesNothing(t *testing.T) {
 	if !strings.Contains(full.Message, "vdb: the host has no space left") {
 		t.Errorf("the event says %q", full.Message)
 	}
+	if _, err := run(m, "true"); err == nil || !strings.Contains(err.Error(), "disk is full") || m.Info().Waits == "" {
+		t.Errorf("who calls for a guest that waits is told %v, and sees %q", err, m.Info().Waits)
+	}
 	lift()
 	again := h.event(t, full.Seq, agentapi.DiskEvent)
 	if !strings.Contains(again.Message, "has space again") {
@@ -45,6 +48,10 @@ func TestAFullHostDiskIsToldAndLosesNothing(t *testing.T) {
 	}
 	if said := sh(t, m, "cat /data/file; wc -c < /data/big"); said != "kept\n8388608" || m.Info().BootID != before.BootID {
 		t.Errorf("the guest says %q, and its boot was %s and is %s", said, before.BootID, m.Info().BootID)
+	}
+
+	if waits := m.Info().Waits; waits != "" {
+		t.Errorf("it still waits: %s", waits)
 	}
 
 	// A guest at rest is left waiting as well, also when somebody calls.

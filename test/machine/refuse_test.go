@@ -139,6 +139,9 @@ func TestWhatIsInTheWayIsSetAside(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(records, "default.json"), []byte(`{"version":1,"name":"def`), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(records, "work.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	path, err := h.home.Socket("vm-default.sock") // of a VM that a power cut ended
 	if err != nil {
 		t.Fatal(err)
@@ -156,8 +159,11 @@ func TestWhatIsInTheWayIsSetAside(t *testing.T) {
 	if e := h.event(t, 0, agentapi.RecordSetAside); !strings.Contains(e.Message, "default.json cannot be read") {
 		t.Errorf("the event says %q", e.Message)
 	}
+	if _, err := h.Get("work"); err == nil || !strings.Contains(err.Error(), "work.unreadable-") {
+		t.Errorf("who wants a machine whose record cannot be read is told %v", err)
+	}
 	list, problems := h.List()
-	if len(list) != 0 || len(problems) != 1 {
+	if len(list) != 0 || len(problems) != 2 {
 		t.Errorf("machines %v, problems %q", list, problems)
 	}
 	h.up(t, "") // made anew
@@ -170,7 +176,7 @@ func TestWhatIsInTheWayIsSetAside(t *testing.T) {
 	if err := os.Remove(aside[0]); err != nil {
 		t.Fatal(err)
 	}
-	if _, problems := h.List(); len(problems) != 0 {
+	if _, problems := h.List(); len(problems) != 1 {
 		t.Errorf("nothing is in the way any more, and it says %q", problems)
 	}
 }
