@@ -2,7 +2,7 @@
 // arm64 packages, without touching the host's package state: apt works in a
 // directory of its own, and packages are unpacked, never installed.
 //
-// There are two flavours. Debian is the stock cloud kernel with an initramfs of
+// There are two flavours. Debian is the cloud kernel, but for a word, with an initramfs of
 // our init and the modules a guest needs. ArcBox is our own kernel with
 // everything built in, which package kernel compiles. Both share a root: a
 // read-only EROFS image of busybox, our init, e2fsprogs, btrfs-progs and fstrim;
@@ -38,7 +38,7 @@ const Suite = "bookworm"
 const kernelMeta = "linux-image-cloud-arm64"
 
 // revision changes whenever the same packages give another product.
-const revision = 7
+const revision = 9
 
 // Command lines that go with the kernels. panic=-1 resets at once after a
 // panic. What is blacklisted or switched off in Debian's kernel costs 730
@@ -284,7 +284,12 @@ func (p *product) addDebianKernel(ctx context.Context, name string, files tree, 
 	if !ok {
 		return fmt.Errorf("cannot find the kernel in %s", name)
 	}
-	if err := p.write(dst, boot.KernelName, image.data); err != nil {
+	kernel, err := leanKernel(image.data)
+	if err != nil {
+		say("the kernel stays as it is, and boots slower: %v", err)
+		kernel = image.data
+	}
+	if err := p.write(dst, boot.KernelName, kernel); err != nil {
 		return err
 	}
 	say("making the initramfs")
