@@ -59,6 +59,7 @@ type uart struct {
 	in   []byte     // received, the oldest first; the guest sees the first uartFIFO
 	regs [uartDMACR/4 + 1]uint32
 	sent bool    // raw interrupt status of intTX
+	high bool    // the line
 	one  [1]byte // what tap is shown
 }
 
@@ -124,8 +125,13 @@ func (u *uart) raw() (status uint32) {
 	return status
 }
 
-// update moves the line; the caller holds mu.
-func (u *uart) update() { u.line(u.raw()&u.regs[uartIMSC/4] != 0) }
+// update moves the line where it is not yet; the caller holds mu.
+func (u *uart) update() {
+	if high := u.raw()&u.regs[uartIMSC/4] != 0; high != u.high {
+		u.high = high
+		u.line(high)
+	}
+}
 
 // Read is a load at off.
 func (u *uart) Read(off uint64, size int) uint64 {
@@ -229,13 +235,15 @@ type outlet struct {
 	closed bool
 }
 
-// newOutlet starts the goroutine; close ends it. A nil writer takes all.
+// newOutlet starts the goroutine; close ends it. A nil writer takes all, and nobody is woken for that: a kernel prints some
+// twenty thousand bytes at boot, one by one.
 func newOutlet(to io.Writer, wait bool) *outlet {
-	if to == nil {
-		to = io.Discard
-	}
-	o := &outlet{to: to, wait: wait, done: make(chan struct{})}
+	o := &outlet{to: to, wait: wait, done: make(chan struct{}), closed: to == nil}
 	o.change = sync.NewCond(&o.mu)
+	if to == nil {
+		close(o.done)
+		return o
+	}
 	go o.run()
 	return o
 }
@@ -266,8 +274,9 @@ func (o *outlet) put(c byte) {
 		o.change.Wait()
 	}
 	if len(o.buf) < outletSize && !o.closed {
-		o.buf = append(o.buf, c)
-		o.change.Broadcast()
+		if o.buf = append(o.buf, c); len(o.buf) == 1 {
+			o.change.Broadcast() // else whoever writes knows, or will look
+		}
 	}
 }
 

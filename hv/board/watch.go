@@ -3,6 +3,7 @@ package board
 import (
 	"io"
 	"regexp"
+	"strings"
 	"sync"
 )
 
@@ -100,9 +101,11 @@ func (w *Watch) see(t *tap, p []byte) {
 
 // The kernel's words, after an optional time stamp: kernel/panic.c prints the
 // first before it stops the other CPUs and the second when it will only spin.
+const panicWords = "Kernel panic - not syncing"
+
 var (
-	panicLine = regexp.MustCompile(`^(?:<\d+>)?(?:\[[ \d.]+\](?:\[ *[TC]\d+\])? ?)?Kernel panic - not syncing`)
-	panicEnd  = regexp.MustCompile(`^(?:<\d+>)?(?:\[[ \d.]+\](?:\[ *[TC]\d+\])? ?)?---\[ end Kernel panic - not syncing`)
+	panicLine = regexp.MustCompile(`^(?:<\d+>)?(?:\[[ \d.]+\](?:\[ *[TC]\d+\])? ?)?` + panicWords)
+	panicEnd  = regexp.MustCompile(`^(?:<\d+>)?(?:\[[ \d.]+\](?:\[ *[TC]\d+\])? ?)?---\[ end ` + panicWords)
 )
 
 // finish ends the line of t and says whether the board wants to know.
@@ -110,6 +113,9 @@ func (w *Watch) finish(t *tap) (tell bool) {
 	line := string(t.line)
 	t.line = t.line[:0]
 	w.keep(t.name + ": " + line)
+	if w.panicd == "" && !strings.Contains(line, panicWords) { // as all lines but a few
+		return false
+	}
 	switch {
 	case panicEnd.MatchString(line):
 		w.ended, w.silent = true, true
