@@ -41,7 +41,8 @@ const kernelMeta = "linux-image-cloud-arm64"
 const revision = 9
 
 // Command lines that go with the kernels. panic=-1 resets at once after a
-// panic. What is blacklisted or switched off in Debian's kernel costs 730
+// panic. There is one console: a second one would have all that earlycon has printed once more, and each line twice, two accesses
+// a byte. What is blacklisted or switched off in Debian's kernel costs 730
 // million instructions at boot and does nothing for a guest: self-tests, keys,
 // the tracer's files, 60 million of them, the files of the allocator's caches, and what has
 // the kernel parse the types that it keeps for BPF, 40 million: without CUBIC, one of those, TCP
@@ -52,7 +53,7 @@ const revision = 9
 // the guest would have an entry of its own (the default, full). cma=0 sets nothing aside for
 // devices that need memory in one piece, of which there are none.
 const (
-	rootArgs      = "console=ttyAMA0 console=hvc0 root=/dev/vda ro rootfstype=erofs init=/sbin/arcbox-guest panic=-1"
+	rootArgs      = "console=hvc0 root=/dev/vda ro rootfstype=erofs init=/sbin/arcbox-guest panic=-1"
 	debianCmdline = rootArgs + " nokaslr kpti=off rodata=on cma=0 cryptomgr.notests initcall_blacklist=load_system_certificate_list," +
 		"jent_mod_init,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,init_kprobe_trace,init_blk_tracer,bpf_prog_test_run_init," +
 		"cubictcp_register,kfunc_init,bpf_key_sig_kfuncs_init,bpf_rstat_kfunc_init,trace_eval_init,trace_eval_sync,tracer_init_tracefs," +

@@ -41,7 +41,11 @@ func (f *bootFlags) useAsset(ctx context.Context) (asset *assets.Asset, release 
 	if root := asset.Path(assets.RootName); root != "" {
 		f.disks = append([]string{root + ",ro"}, f.disks...)
 	}
-	if f.cmdline, err = assets.Cmdline(asset.Manifest.Cmdline, f.cmdline, 0); err != nil {
+	more := f.cmdline
+	if f.console == string(vmapi.TTYAMA0) { // assets have the other
+		more = "console=" + f.console + " " + more
+	}
+	if f.cmdline, err = assets.Cmdline(asset.Manifest.Cmdline, more, 0); err != nil {
 		return nil, nil, errors.Join(usagef("%w", err), held.Close())
 	}
 	return asset, held.Close, nil

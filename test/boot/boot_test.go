@@ -145,7 +145,7 @@ func TestNoRootIsAPanicThatIsShown(t *testing.T) {
 	for _, flavour := range kit.Flavours(t) {
 		t.Run(flavour.Name, func(t *testing.T) {
 			cmd := exec.Command(kit.Program("arcbox"), "boot", "--kernel", flavour.Kernel, "--timeout", "2m",
-				"--cmdline", flavour.Cmdline)
+				"--cmdline", flavour.Cmdline+" earlycon") // as a boot of an asset has it
 			e := finish(t, cmd)
 			e.want(t, 4)
 			if !strings.Contains(e.stderr, "Kernel panic - not syncing") {

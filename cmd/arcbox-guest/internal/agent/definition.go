@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -46,7 +45,18 @@ const (
 	maxServices   = 64
 )
 
-var serviceName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+// isServiceName is ^[a-z0-9][a-z0-9-]{0,31}$, which to compile would take as long as all else that this program does before main.
+func isServiceName(name string) bool {
+	if len(name) == 0 || len(name) > 32 || name[0] == '-' {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
 
 // parseDefinition reads one, and refuses what could not run.
 func parseDefinition(text []byte) (*definition, error) {
@@ -74,7 +84,7 @@ func parseDefinition(text []byte) (*definition, error) {
 		return nil, fmt.Errorf("it needs %d services", len(d.Needs))
 	}
 	for _, need := range d.Needs {
-		if !serviceName.MatchString(need) {
+		if !isServiceName(need) {
 			return nil, fmt.Errorf("it needs %.64q, which is no service's name", need)
 		}
 	}
@@ -137,7 +147,7 @@ func defined(dirs []string) (names []string) {
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
 			name, ok := strings.CutSuffix(e.Name(), ".json")
-			if ok && serviceName.MatchString(name) && len(names) < maxServices {
+			if ok && isServiceName(name) && len(names) < maxServices {
 				names = append(names, name)
 			}
 		}

@@ -30,7 +30,7 @@ type services struct {
 
 // find is a service that is defined or runs.
 func (ss *services) find(name string) (*service, error) {
-	if !serviceName.MatchString(name) {
+	if !isServiceName(name) {
 		return nil, ipc.Errorf(guestapi.NotFound, "cannot find a service %.64q", name)
 	}
 	ss.mu.Lock()
