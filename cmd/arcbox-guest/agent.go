@@ -15,6 +15,7 @@ import (
 
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/agent"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/initapi"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/slack"
 	"github.com/arcboxlabs/arcbox-go/ipc"
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
 )
@@ -39,6 +40,7 @@ const serviceRun = "/run/arcbox/agent"
 func runAgent() error {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
+	slack.Watch(slack.Patient)
 	os.WriteFile("/proc/self/oom_score_adj", []byte(agentScore), 0)
 	// Where memory is short the agent has to say so: it may not wait for its own pages, which the kernel takes first.
 	unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
@@ -97,6 +99,7 @@ func (p *agentProcess) begin(ctx context.Context, req *initapi.BeginReq) (*inita
 	if p.announced, err = agent.Announce(); err != nil {
 		p.log.Printf("%v", err)
 	}
+	slack.Watch(slack.Usual) // from now on it does many things at once
 	p.log.Printf("listening, process %d", os.Getpid())
 	close(p.started)
 	return &initapi.BeginResp{}, nil

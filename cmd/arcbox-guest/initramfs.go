@@ -16,6 +16,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/clock"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/modules"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/slack"
 )
 
 // These list modules to load, one path a line, each after those it needs: in the initramfs
@@ -41,6 +42,7 @@ func handOver() error {
 	if err := mountAll(firstMounts); err != nil {
 		return err
 	}
+	slack.Watch(slack.Patient)
 	err := modules.Load(loadOrder)
 	if e := openConsole(); e != nil {
 		return e

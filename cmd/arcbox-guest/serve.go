@@ -16,6 +16,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/config"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/initapi"
 	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/reap"
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/slack"
 )
 
 // grace is how long programs have to end after SIGTERM at shutdown.
@@ -31,6 +32,7 @@ func serve() error {
 	if err := prepareRoot(); err != nil {
 		return err
 	}
+	slack.Watch(slack.Patient) // PID 1 does one thing at a time
 	if err := openConsole(); err != nil {
 		return err
 	}

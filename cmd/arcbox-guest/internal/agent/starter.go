@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/slack"
 )
 
 // A starter starts programs, all from one thread. The kernel tells a program of its
@@ -28,6 +30,7 @@ func newStarter() *starter {
 	go func() {
 		defer close(s.done)
 		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		slack.Restore()
 		for order := range s.orders {
 			order()
 		}

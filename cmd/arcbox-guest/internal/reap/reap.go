@@ -10,8 +10,11 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
+
+	"github.com/arcboxlabs/arcbox-go/cmd/arcbox-guest/internal/slack"
 )
 
 // A Reaper collects children. Any goroutine may use it; a process has one.
@@ -51,6 +54,9 @@ type Child struct {
 func (r *Reaper) Start(argv []string, attr *syscall.ProcAttr) (Child, error) {
 	r.mu.Lock() // so that a child that ends at once is not collected before it is known
 	defer r.mu.Unlock()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	slack.Restore() // of whichever thread this is
 	pid, err := syscall.ForkExec(argv[0], argv, attr)
 	if err != nil {
 		return Child{}, fmt.Errorf("cannot start %s: %w", argv[0], err)
