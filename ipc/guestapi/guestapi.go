@@ -118,7 +118,7 @@ const (
 const (
 	MaxArgs    = 4096      // arguments, and variables of the environment
 	MaxArgSize = 512 << 10 // bytes of them all
-	MaxExecs   = 256       // under way at once, all connections together
+	MaxExecs   = 256       // under way at once, copies and all connections together
 )
 
 const (
@@ -206,8 +206,8 @@ type BeatNote struct {
 
 // ReportNote is the guest at one moment.
 type ReportNote struct {
-	Uptime     int64   `json:"uptime"` // ms
-	Execs      int     `json:"execs"`
+	Uptime     int64   `json:"uptime"`     // ms
+	Execs      int     `json:"execs"`      // programs and copies that callers have under way
 	Containers int     `json:"containers"` // running containers and pods
 	Load       float64 `json:"load"`
 	Memory     Memory  `json:"memory"`

@@ -15,7 +15,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/ipc/guestapi"
 )
 
-// execs are the programs that callers have under way.
+// execs are the programs, and the copies, that callers have under way.
 type execs struct {
 	changed func() // called when the number has become 0 or ceased to be
 
@@ -73,6 +73,12 @@ func (s *execs) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.n
+}
+
+// use counts something in that is no program, and keeps a machine from rest as one does, until done is called.
+func (s *execs) use(ctx context.Context) (done func(), err error) {
+	key := execKey{conn: ipc.ConnOf(ctx)}
+	return func() { s.leave(key) }, s.enter(key, nil)
 }
 
 // find is a program of the connection that asks.

@@ -21,6 +21,11 @@ import (
 
 // copyOut serves guestapi.CopyOut.
 func (a *Agent) copyOut(ctx context.Context, req *guestapi.CopyOutReq) (*guestapi.CopyOutResp, error) {
+	done, err := a.execs.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	data, err := req.Accept(req.Data)
 	if err != nil {
 		return nil, err

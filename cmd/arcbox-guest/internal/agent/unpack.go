@@ -22,6 +22,11 @@ import (
 
 // copyIn serves guestapi.CopyIn.
 func (a *Agent) copyIn(ctx context.Context, req *guestapi.CopyInReq) (*guestapi.CopyInResp, error) {
+	done, err := a.execs.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	data, err := req.Accept(req.Data)
 	if err != nil {
 		return nil, err

@@ -52,6 +52,24 @@ func TestWatch(t *testing.T) {
 			t.Errorf("after it the report is %+v", r)
 		}
 	})
+	t.Run("and so do copies", func(t *testing.T) {
+		req := &guestapi.CopyInReq{Path: t.TempDir() + "/x"}
+		in, ref := req.Open()
+		req.Data = ref
+		done := make(chan error, 1)
+		go func() {
+			_, err := ipc.Call(h.ctx, h.Conn, guestapi.CopyIn, req)
+			done <- err
+		}()
+		if r := <-reports; r.Execs != 1 {
+			t.Errorf("with a copy the report is %+v", r)
+		}
+		in.CloseWrite() // an archive of nothing
+		<-done
+		if r := <-reports; r.Execs != 0 {
+			t.Errorf("after it the report is %+v", r)
+		}
+	})
 	t.Run("a threshold that is crossed already is in the first report only", func(t *testing.T) {
 		must(t, h, guestapi.Watch, &guestapi.WatchReq{BeatMS: 100, Available: math.MaxUint64})
 		<-reports
