@@ -193,19 +193,34 @@ func (a *agent) serveMach() {
 
 // setUp brings the agent from the socket to READY.
 func (a *agent) setUp(ctx context.Context) {
+	if !a.takeOver(ctx) {
+		return
+	}
+	a.manager.AwaitGuests(ctx) // who asks for a machine need not wait for all of them
+	if ctx.Err() != nil {
+		return
+	}
+	a.enter(agentapi.VMReady, "the guests of machines that run have answered", nil)
+	a.enter(agentapi.NetworkReady, "the networks of machines that run are at work", nil)
+	a.settle()
+}
+
+// takeOver becomes the owner of the machines, and says whether it could. Then calls about them are answered.
+func (a *agent) takeOver(ctx context.Context) bool {
 	defer close(a.opened)
 	a.enter(agentapi.CleaningUp, "looking after what the last agent left", nil)
 	a.openSettings()
 	a.manager, a.openErr = a.openMachines(ctx)
 	switch {
 	case ctx.Err() != nil:
+		return false
 	case a.openErr != nil:
 		a.enter(agentapi.SetupFailed, "machines cannot be managed", a.openErr)
-	default:
-		a.manager.AwaitNetworks(ctx)
-		a.enter(agentapi.NetworkReady, "the networks of machines that run are at work", nil)
-		a.settle()
+		return false
 	}
+	a.enter(agentapi.VMStarting, "taking over the machines that run", nil)
+	a.manager.AwaitNetworks(ctx)
+	return true
 }
 
 func (a *agent) enter(phase agentapi.Phase, message string, cause error) {

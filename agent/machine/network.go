@@ -213,6 +213,17 @@ func (s *session) setNetwork(p *Process) {
 	}
 }
 
+// AwaitGuests returns when the guests of the VMs that were found running have answered, or had the time for it.
+func (g *Manager) AwaitGuests(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, linkTime)
+	defer cancel()
+	for _, m := range g.all() {
+		if s := m.current(); s != nil {
+			s.linked(ctx) // what comes of it is for the session to see
+		}
+	}
+}
+
 // AwaitNetworks returns when the networks of the VMs that were found running have been taken over, or that was tried.
 func (g *Manager) AwaitNetworks(ctx context.Context) {
 	for _, m := range g.all() {

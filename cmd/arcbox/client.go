@@ -81,6 +81,19 @@ func untilPassed[T any](ctx context.Context, passes func(error) bool, try func()
 	}
 }
 
+// agentRounds is how many agents may end under one command, each of which is waited for.
+const agentRounds = 3
+
+// withNextAgent does again what was interrupted by the end of an agent, however long it had taken.
+func withNextAgent[T any](ctx context.Context, ended func(error) bool, do func() (T, error)) (v T, err error) {
+	for range agentRounds {
+		if v, err = untilPassed(ctx, ended, do); !ended(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return v, err
+}
+
 // startAndDial starts the agent and connects to it. One that was killed has lost its socket a moment before its lock, and as long as it
 // has that the next one takes it for alive.
 func startAndDial(ctx context.Context) (*ipc.Conn, error) {

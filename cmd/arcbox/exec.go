@@ -163,13 +163,32 @@ func (f *execFlags) request(argv []string) (*guestapi.ExecReq, error) {
 	return req, nil
 }
 
-// dialGuest connects to the agent of a machine's guest, which is brought up if need be: what takes long is shown.
+// dialGuest connects to the agent of a machine's guest, which is brought up if need be: what takes long is shown. An agent that ends
+// meanwhile leaves it to the next one.
 func dialGuest(ctx context.Context, name string, out io.Writer) (*ipc.Conn, error) {
-	conn, err := agentConn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close() // the stream to the guest is its own
+	over := false // the agent that was asked has ended, and not the guest's
+	ended := func(error) bool { return over }
+	return withNextAgent(ctx, ended, func() (*ipc.Conn, error) {
+		conn, err := agentConn(ctx)
+		if err != nil {
+			over = false
+			return nil, err
+		}
+		defer conn.Close() // the stream to the guest is its own
+		guest, err := dialGuestBy(ctx, conn, name, out)
+		over = errors.Is(err, ipc.ErrInterrupted) && (conn.Err() != nil || ending(err))
+		return guest, err
+	})
+}
+
+// ending says whether the agent has answered that it ends.
+func ending(err error) bool {
+	var answer *ipc.Error
+	return errors.As(err, &answer) && answer.Code == ipc.Ending
+}
+
+// dialGuestBy is dialGuest by way of one agent.
+func dialGuestBy(ctx context.Context, conn *ipc.Conn, name string, out io.Writer) (*ipc.Conn, error) {
 	if err := bringUp(ctx, conn, name, out); err != nil {
 		return nil, err
 	}

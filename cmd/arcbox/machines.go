@@ -38,6 +38,13 @@ func onAgent(cmd *cobra.Command, do func(ctx context.Context, conn *ipc.Conn) er
 	return do(cmd.Context(), conn)
 }
 
+// onAnyAgent is onAgent for what does no harm when it is done twice: an agent that ends meanwhile leaves it to the next one.
+func onAnyAgent(cmd *cobra.Command, do func(ctx context.Context, conn *ipc.Conn) error) error {
+	ended := func(err error) bool { return errors.Is(err, ipc.ErrInterrupted) }
+	_, err := withNextAgent(cmd.Context(), ended, func() (struct{}, error) { return struct{}{}, onAgent(cmd, do) })
+	return err
+}
+
 func newStart() *cobra.Command {
 	var o outputFlags
 	cmd := &cobra.Command{
@@ -54,7 +61,7 @@ Ctrl-C leaves at once; the machine goes on starting, and arcbox stop ends that.`
 		Args:              atMostOne,
 		ValidArgsFunction: completeMachine,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return onAgent(cmd, func(ctx context.Context, conn *ipc.Conn) error {
+			return onAnyAgent(cmd, func(ctx context.Context, conn *ipc.Conn) error {
 				return start(cmd, ctx, conn, firstArg(args), &o)
 			})
 		},
@@ -116,7 +123,7 @@ Ctrl-C leaves at once; the machine goes on stopping.`,
 			if all && len(args) > 0 {
 				return usagef("cannot stop both all machines and %s: leave one out", args[0])
 			}
-			return onAgent(cmd, func(ctx context.Context, conn *ipc.Conn) error {
+			return onAnyAgent(cmd, func(ctx context.Context, conn *ipc.Conn) error {
 				names, err := chosenMachines(ctx, conn, args, all)
 				if err != nil {
 					return err
@@ -200,7 +207,7 @@ config or a new boot asset takes effect.`,
 		Args:              atMostOne,
 		ValidArgsFunction: completeMachine,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return onAgent(cmd, func(ctx context.Context, conn *ipc.Conn) error {
+			return onAnyAgent(cmd, func(ctx context.Context, conn *ipc.Conn) error {
 				return restart(cmd, ctx, conn, firstArg(args), force, &o)
 			})
 		},

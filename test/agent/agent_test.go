@@ -100,6 +100,46 @@ func TestAnAgentThatIsDying(t *testing.T) {
 	}
 }
 
+// Whoever has a machine started is served by the next agent when the one that he asked has ended.
+func TestAStartOutlivesItsAgent(t *testing.T) {
+	u := newUser(t)
+	// whileStarting runs a command, and has end done to the agent when the machine is on its way.
+	whileStarting := func(end func(agent int), args ...string) string {
+		t.Helper()
+		done := make(chan result, 1)
+		go func() { done <- u.try(args...) }()
+		eventually(t, "the machine to start", func() bool {
+			var st struct {
+				Agent    struct{ PID int }
+				Machines []agentapi.Machine
+			}
+			u.parse(u.run("status", "--json"), &st)
+			if len(st.Machines) == 0 || st.Machines[0].State != "starting" || st.Machines[0].VMPID == 0 {
+				return false
+			}
+			end(st.Agent.PID)
+			return true
+		})
+		return (<-done).must(t, "arcbox", args)
+	}
+	killed := func(agent int) {
+		if err := syscall.Kill(agent, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := whileStarting(killed, "start"); !strings.Contains(out, "default is ready") {
+		t.Errorf("start says %q", out)
+	}
+	u.run("stop")
+	if out := whileStarting(func(int) { u.run("agent", "restart") }, "exec", "--", "echo", "here"); out != "here\n" {
+		t.Errorf("exec says %q", out)
+	}
+	u.run("agent", "restart") // which finds a machine that runs
+	eventually(t, "the agent to have taken it over", func() bool {
+		return strings.Contains(u.run("logs", "--component", "agent", "-n", "6"), `"phase":"VM_READY"`)
+	})
+}
+
 // execs is what programs in the guest are promised.
 func execs(t *testing.T, u *user) {
 	tests := []struct {
