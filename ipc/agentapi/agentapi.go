@@ -225,7 +225,7 @@ const (
 	Resync EventKind = "resync"
 )
 
-// Event is something that happened. Numbers begin at 1 for each agent and have no gaps.
+// Event is something that happened. Numbers begin behind BeforeEvents for each agent and have no gaps.
 type Event struct {
 	Seq     uint64       `json:"seq"`
 	Time    time.Time    `json:"time"`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -116,6 +117,33 @@ func TestAMachineAtRest(t *testing.T) {
 	h.set(func(s *machine.Settings) { s.IdleAfter = 0 })
 	if h.up(t, ""); m.Info().BootID == boot {
 		t.Error("it was not started again")
+	}
+}
+
+// Machines that are stopped as the agent ends stay stopped, whoever still asks for them.
+func TestWhoAsksAtTheEndLeavesNothingBehind(t *testing.T) {
+	h := newHost(t)
+	h.open(t)
+	m := h.up(t, "")
+	var asking sync.WaitGroup
+	over := make(chan struct{})
+	for range 8 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+					m.EnsureReady(t.Context())
+				}
+			}
+		})
+	}
+	h.close(t, h.Manager, true)
+	close(over)
+	asking.Wait()
+	if left, _ := os.ReadDir(h.home.Run()); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
