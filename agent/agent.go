@@ -45,12 +45,8 @@ type Options struct {
 	Force <-chan struct{}
 }
 
-const (
-	// drainTime is how long calls under way may take at the end.
-	drainTime = 5 * time.Second
-	// stopTime is how long machines may take that are to be stopped: their own grace and what comes after.
-	stopTime = 45 * time.Second
-)
+// drainTime is how long calls under way may take at the end.
+const drainTime = 5 * time.Second
 
 // An agent is one run of it.
 type agent struct {
@@ -270,17 +266,16 @@ func (a *agent) putAway() error {
 	return err
 }
 
+// closeMachines ends the machines or lets them go. Those that are to be stopped have their own grace, until force ends.
 func (a *agent) closeMachines(force context.Context) error {
 	if a.manager == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(force, stopTime)
-	defer cancel()
 	a.mu.Lock()
 	stop := a.stopMachines
 	a.mu.Unlock()
 	a.log.Info().Bool("stop", stop).Msg("machines are put away")
-	return a.manager.Close(ctx, stop)
+	return a.manager.Close(force, stop)
 }
 
 // machines is the manager once it is there. Errors: why it will not be; ctx's.

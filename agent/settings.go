@@ -93,6 +93,9 @@ func settingsOf(m config.Machine) machine.Settings {
 	if m.IdleTimeout == 0 {
 		s.IdleAfter = never
 	}
+	if m.StopGrace == 0 {
+		s.Limits.Grace = time.Nanosecond // of lifecycle.Limits: none
+	}
 	if m.Preallocate == 0 {
 		s.DiskReserve = -1 // of storage.Spec: none
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,7 +88,7 @@ func inBubble(t *testing.T, initial State, answers map[Effect][]answer, f func(t
 	synctest.Test(t, func(t *testing.T) {
 		d := &fake{answers: answers}
 		d.mu.Lock()
-		m := New(initial, d, Limits{}, func(Change) {})
+		m := New(initial, d, func() Limits { return Limits{} }, func(Change) {})
 		d.machine = m
 		d.mu.Unlock()
 		defer m.Close()
@@ -203,6 +204,25 @@ func TestGraceEndsInForce(t *testing.T) {
 		if r := <-later(m.Stop); r.err != nil || r.took != 30*time.Second+5*time.Millisecond {
 			t.Errorf("stop: %v after %v, want 30.005s", r.err, r.took)
 		}
+	})
+}
+
+// Limits count as they are when something begins.
+func TestLimitsMayChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var grace atomic.Int64
+		d := &fake{}
+		m := New(Running, d, func() Limits { return Limits{Grace: time.Duration(grace.Load())} }, func(Change) {})
+		defer m.Close()
+		grace.Store(int64(7 * time.Second))
+		down := later(m.Stop)
+		time.Sleep(7 * time.Second)
+		synctest.Wait()
+		if got := d.did(); !slices.Equal(got, []Effect{Shutdown, Destroy}) {
+			t.Errorf("after 7 s it has done %v", got)
+		}
+		m.Report(Down, m.Status().Epoch, nil)
+		<-down
 	})
 }
 

@@ -19,15 +19,18 @@ type Driver interface {
 // Limits are the times and counts of a machine. Zero means the default.
 type Limits struct {
 	Start    time.Duration // the whole way to ready, retries included; DefaultStart
-	Grace    time.Duration // a graceful stop; 30 s, of which the guest has 25
+	Grace    time.Duration // a graceful stop; DefaultGrace
 	Tries    int           // starts again after a failure before giving up; 3
 	FirstTry time.Duration // the wait before the second of them; the first is at once; 500 ms
 	LastTry  time.Duration // what that wait doubles up to; 10 s
 	Stable   time.Duration // how long it must run for its failures to be forgotten; 1 min
 }
 
-// DefaultStart is Limits.Start when nobody says.
-const DefaultStart = 90 * time.Second
+// What Limits are when nobody says.
+const (
+	DefaultStart = 90 * time.Second
+	DefaultGrace = 30 * time.Second // of which the guest has 25
+)
 
 func (l Limits) withDefaults() Limits {
 	def := func(d *time.Duration, v time.Duration) {
@@ -36,7 +39,7 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	def(&l.Start, DefaultStart)
-	def(&l.Grace, 30*time.Second)
+	def(&l.Grace, DefaultGrace)
 	def(&l.FirstTry, 500*time.Millisecond)
 	def(&l.LastTry, 10*time.Second)
 	def(&l.Stable, time.Minute)
@@ -102,12 +105,13 @@ type fetching struct {
 	on    bool
 }
 
-// New makes a machine in state initial and starts its owner. publish is called by
+// New makes a machine in state initial and starts its owner, who asks for the limits
+// whenever one counts: they may change. publish is called by
 // the owner for every change of state, in order; it must not block and not call
 // back. Close must be called.
-func New(initial State, d Driver, limits Limits, publish func(Change)) *Machine {
+func New(initial State, d Driver, limits func() Limits, publish func(Change)) *Machine {
 	m := &Machine{inbox: make(chan any), quit: make(chan struct{}), done: make(chan struct{})}
-	o := &owner{machine: m, driver: d, limits: limits.withDefaults(), publish: publish}
+	o := &owner{machine: m, driver: d, limits: limits, publish: publish}
 	o.status = Status{State: initial, Since: time.Now()}
 	o.show()
 	go o.run()

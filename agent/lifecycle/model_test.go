@@ -109,7 +109,7 @@ func live(chances, steps, pauses []int) []string {
 		n++
 		return c%4 == 0, time.Duration(c) * 7 * time.Millisecond
 	}
-	m := New(NotExist, w, Limits{}, func(Change) {})
+	m := New(NotExist, w, func() Limits { return Limits{} }, func(Change) {})
 	w.machine = m
 	var callers sync.WaitGroup
 	for i, step := range steps {

@@ -10,7 +10,7 @@ import (
 type owner struct {
 	machine *Machine
 	driver  Driver
-	limits  Limits
+	limits  func() Limits
 	publish func(Change)
 
 	status  Status
@@ -27,6 +27,9 @@ type owner struct {
 	retry    timer
 	stable   timer
 }
+
+// limit are the limits now.
+func (o *owner) limit() Limits { return o.limits().withDefaults() }
 
 // A timer is one that may not be running. Its zero value is stopped.
 type timer struct{ t *time.Timer }
@@ -81,7 +84,7 @@ func (o *owner) run() {
 func (o *owner) late() {
 	o.deadline.stop()
 	o.wanted = false
-	cause := fmt.Errorf("%w: %v have passed", ErrTooLate, o.limits.Start)
+	cause := fmt.Errorf("%w: %v have passed", ErrTooLate, o.limit().Start)
 	if o.status.Failures > 0 {
 		cause = fmt.Errorf("%w; it failed %d times meanwhile, lastly: %w", cause, o.status.Failures, o.failure)
 	}
@@ -157,7 +160,7 @@ func (o *owner) want() {
 		o.status.GaveUp, o.status.Failures = false, 0
 	}
 	if !o.ready() {
-		o.deadline.start(o.limits.Start)
+		o.deadline.start(o.limit().Start)
 	}
 }
 
@@ -168,7 +171,7 @@ func (o *owner) fetch(f fetching) {
 	if f.on {
 		o.deadline.stop()
 	} else {
-		o.deadline.start(o.limits.Start)
+		o.deadline.start(o.limit().Start)
 	}
 }
 
@@ -201,11 +204,11 @@ func (o *owner) happen(e Event, cause error) {
 func (o *owner) begin(e Effect) {
 	switch e {
 	case Shutdown:
-		o.grace.start(o.limits.Grace)
+		o.grace.start(o.limit().Grace)
 	case Boot, Wake:
 		o.answers = false
 		if o.deadline.t == nil { // nobody waits for it; it must not hang for ever nevertheless
-			o.deadline.start(o.limits.Start)
+			o.deadline.start(o.limit().Start)
 		}
 	}
 	o.driver.Begin(e, o.status.Epoch)
@@ -220,7 +223,7 @@ func (o *owner) enter(from, to State, e Event, cause error) {
 	switch to {
 	case Running:
 		if from != Idle { // a guest at rest is as stable as any
-			o.stable.start(o.limits.Stable)
+			o.stable.start(o.limit().Stable)
 		}
 	case Failed:
 		o.fail(e, cause)
@@ -246,7 +249,7 @@ func (o *owner) fail(e Event, cause error) {
 	o.status.Cause = orNoReason(cause)
 	o.failure = o.status.Cause
 	o.status.Failures++
-	o.status.GaveUp = e == Late || o.status.Failures > o.limits.Tries
+	o.status.GaveUp = e == Late || o.status.Failures > o.limit().Tries
 	if !o.status.GaveUp {
 		o.retry.start(o.backoff())
 	}
@@ -258,7 +261,8 @@ func (o *owner) backoff() time.Duration {
 	if n < 0 {
 		return 0
 	}
-	return min(o.limits.FirstTry<<min(n, 20), o.limits.LastTry)
+	l := o.limit()
+	return min(l.FirstTry<<min(n, 20), l.LastTry)
 }
 
 func orNoReason(cause error) error {

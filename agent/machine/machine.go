@@ -61,7 +61,7 @@ func (g *Manager) newMachine(r *Record, vm *foundVM) *Machine {
 		initial = lifecycle.Stopped
 	}
 	m.state = initial
-	m.life = lifecycle.New(initial, &m.driver, g.settings(r.Name).Limits, m.changed)
+	m.life = lifecycle.New(initial, &m.driver, func() lifecycle.Limits { return g.configured(r.Name).Limits }, m.changed)
 	if vm != nil {
 		m.session.resume(vm.resp)
 	}

@@ -68,12 +68,17 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	return g, nil
 }
 
-// settings are what is configured now for the machine called name.
-func (g *Manager) settings(name string) Settings {
-	var s Settings
-	if g.opts.Settings != nil {
-		s = g.opts.Settings(name)
+// configured is what is configured now for the machine called name.
+func (g *Manager) configured(name string) Settings {
+	if g.opts.Settings == nil {
+		return Settings{}
 	}
+	return g.opts.Settings(name)
+}
+
+// settings are what counts now for the machine called name.
+func (g *Manager) settings(name string) Settings {
+	s := g.configured(name)
 	if s.Room == 0 {
 		s.Room = storage.Capacity(g.opts.Home.Data())
 	}

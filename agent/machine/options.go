@@ -83,6 +83,12 @@ func (s Settings) withDefaults() Settings {
 // startTime is how long a start may take.
 func (s Settings) startTime() time.Duration { return either(s.Limits.Start, lifecycle.DefaultStart) }
 
+// guestGrace is what programs in the guest have to end before they are killed: a stop's grace less what unmounting takes, 25 s of 30.
+func (s Settings) guestGrace() time.Duration {
+	grace := either(s.Limits.Grace, lifecycle.DefaultGrace)
+	return grace - grace/6
+}
+
 func def[T comparable](v *T, otherwise T) {
 	var zero T
 	if *v == zero {

@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/arcboxlabs/arcbox-go/agent/home"
+	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )
 
@@ -74,6 +76,14 @@ func TestNamesOfMachines(t *testing.T) {
 	} {
 		if err := checkName(name); (err == nil) != good {
 			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestProgramsInTheGuestHaveMostOfTheGrace(t *testing.T) {
+	for grace, want := range map[time.Duration]time.Duration{0: 25 * time.Second, time.Minute: 50 * time.Second, 1: 1} {
+		if got := (Settings{Limits: lifecycle.Limits{Grace: grace}}).guestGrace(); got != want {
+			t.Errorf("of %v they have %v, want %v", grace, got, want)
 		}
 	}
 }

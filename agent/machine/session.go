@@ -318,7 +318,7 @@ func (s *session) shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	var err error
 	if l != nil {
-		_, err = ipc.Call(ctx, l.conn, guestapi.Shutdown, &guestapi.ShutdownReq{GraceMS: shutdownGrace.Milliseconds()})
+		_, err = ipc.Call(ctx, l.conn, guestapi.Shutdown, &guestapi.ShutdownReq{GraceMS: s.m.settings().guestGrace().Milliseconds()})
 	} else { // it may be there for another connection
 		_, err = ipc.Call(ctx, s.proc.Conn, vmapi.Stop, &vmapi.StopReq{})
 	}
@@ -330,10 +330,6 @@ func (s *session) shutdown(ctx context.Context) error {
 	}
 	return fmt.Errorf("cannot ask the guest to shut down: %w", err)
 }
-
-// shutdownGrace is what programs in the guest have to end before they are killed: the owner's grace, 30 s, less what
-// unmounting takes.
-const shutdownGrace = 20 * time.Second
 
 // maxConnecting is how many streams to the guest are being made at once. Whoever comes then waits: a VM's process refuses what is far
 // too much at once, and has other things to answer.
