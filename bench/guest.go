@@ -101,7 +101,7 @@ func bootSuite(name string, m machine) *suite {
 
 // goals are the most million instructions that a boot to init may take with
 // 512 MiB; its peer is the goal.
-var goals = map[string]float64{"arcbox": 45, "debian": 450}
+var goals = map[string]float64{"arcbox": 45, "debian": 100}
 
 // countSuite counts the instructions of a boot to init and the power-off.
 func countSuite(flavour string, m machine) *suite {
