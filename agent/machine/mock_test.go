@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -168,6 +169,38 @@ func TestARecordThatVanishesIsWrittenAgain(t *testing.T) {
 		up(t, g, "")
 		if !g.records.exists("default") {
 			t.Error("there is no record")
+		}
+	})
+}
+
+func TestCrashReportsAreBounded(t *testing.T) {
+	mock(t, Settings{}, func(t *testing.T, g *Manager) {
+		a := up(t, g, "")
+		if _, err := g.Create(t.Context(), agentapi.Spec{Name: "default-2"}); err != nil {
+			t.Fatal(err)
+		}
+		other, err := g.Get("default-2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		other.writeCrashReport("of another machine")
+		for i := range keptReports + 2 {
+			time.Sleep(time.Second)
+			a.writeCrashReport(strconv.Itoa(i))
+		}
+		kept := a.crashReports()
+		if len(kept) != keptReports || len(other.crashReports()) != 1 {
+			t.Errorf("%d reports are kept, and %d of another machine", len(kept), len(other.crashReports()))
+		}
+		for place, want := range map[int]string{0: strconv.Itoa(keptReports + 1), keptReports - 1: "2"} {
+			if text, err := os.ReadFile(kept[place]); err != nil || string(text) != want {
+				t.Errorf("report %d is %q, want %q, %v", place, text, want, err)
+			}
+		}
+		time.Sleep(time.Second)
+		a.writeCrashReport(strings.Repeat("x", 2*maxReport))
+		if info, err := os.Stat(a.crashReports()[0]); err != nil || info.Size() != maxReport {
+			t.Errorf("a long report: %v, %v", info, err)
 		}
 	})
 }

@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -138,6 +140,38 @@ func TestAStartOutlivesItsAgent(t *testing.T) {
 	eventually(t, "the agent to have taken it over", func() bool {
 		return strings.Contains(u.run("logs", "--component", "agent", "-n", "6"), `"phase":"VM_READY"`)
 	})
+}
+
+// An agent that stops its machines waits for a guest that takes its time, and for nothing any more after the second signal.
+func TestTheSecondSignalForces(t *testing.T) {
+	u := newUser(t)
+	u.run("start")
+	m, agent := u.inspect(), u.agentPID()
+	u.run("config", "set", "machine.stop_grace", "1h") // counts now
+	var stubborn sync.WaitGroup
+	stubborn.Go(func() { u.try("exec", "--", "sh", "-c", `trap "" TERM; touch /tmp/up; sleep 100000`) })
+	eventually(t, "the program to run", func() bool { return u.try("exec", "--", "test", "-e", "/tmp/up").status == 0 })
+	ended := make(chan result, 1)
+	go func() { ended <- u.try("agent", "stop", "--machines") }()
+	logged := func(text string) bool {
+		b, err := os.ReadFile(filepath.Join(u.home.Log(), "arcboxd.log"))
+		return err == nil && strings.Contains(string(b), text)
+	}
+	eventually(t, "the machine to be stopping", func() bool { return logged(`"to":"stopping"`) })
+	for _, said := range []string{"asked to end", "asked to end again"} {
+		if !alive(m.VMPID) {
+			t.Errorf("the guest was cut off before it was %s", said)
+		}
+		if err := syscall.Kill(agent, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the agent to hear", func() bool { return logged(said) })
+	}
+	(<-ended).must(t, "arcbox", []string{"agent", "stop", "--machines"})
+	stubborn.Wait()
+	if alive(m.VMPID) || alive(agent) {
+		t.Error("the VM or the agent is left")
+	}
 }
 
 // execs is what programs in the guest are promised.
