@@ -285,6 +285,11 @@ func (a *agent) machines(ctx context.Context) (*machine.Manager, error) {
 		return nil, ipc.Errorf(agentapi.Ending, "cannot begin anything: the agent is ending")
 	default:
 	}
+	return a.known(ctx)
+}
+
+// known is machines for who only looks, which he may to the end.
+func (a *agent) known(ctx context.Context) (*machine.Manager, error) {
 	select {
 	case <-a.opened:
 	case <-ctx.Done():

@@ -96,7 +96,7 @@ func (a *agent) create(ctx context.Context, req *agentapi.CreateReq) (*agentapi.
 }
 
 func (a *agent) list(ctx context.Context, _ *agentapi.ListReq) (*agentapi.ListResp, error) {
-	all, err := a.machines(ctx)
+	all, err := a.known(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -158,6 +158,9 @@ func TestTheSecondSignalForces(t *testing.T) {
 		return err == nil && strings.Contains(string(b), text)
 	}
 	eventually(t, "the machine to be stopping", func() bool { return logged(`"to":"stopping"`) })
+	if out := u.run("status"); !strings.Contains(out, "stopping") {
+		t.Errorf("meanwhile status says %q", out)
+	}
 	for _, said := range []string{"asked to end", "asked to end again"} {
 		if !alive(m.VMPID) {
 			t.Errorf("the guest was cut off before it was %s", said)
