@@ -32,8 +32,8 @@ type pulse struct {
 	mu    sync.Mutex // guards what follows
 	clock time.Time  // when it was set
 	last  time.Time  // of the last beat
-	// suspect: the guest's kernel answers and its agent does not, which PID 1 in it may heal.
-	suspect bool
+	// suspect is since when the guest's kernel answers and its agent does not, which PID 1 in it may heal.
+	suspect time.Time
 }
 
 func newPulse() *pulse {
@@ -53,11 +53,22 @@ func (p *pulse) beat(wait time.Duration) {
 	p.mu.Lock()
 	asleep := now.Round(0).Sub(p.last.Round(0)) - now.Sub(p.last)
 	overdue := now.Sub(p.clock) >= clockEvery || asleep > slept && !p.last.IsZero()
-	p.last, p.suspect = now, false
+	p.last, p.suspect = now, time.Time{}
 	p.mu.Unlock()
 	if overdue {
 		p.wantClock()
 	}
+}
+
+// suspected notes that the guest's agent does not answer, and says how much is left of its patience: whoever asks meanwhile,
+// for the sake of the clock, does not shorten it.
+func (p *pulse) suspected(patience time.Duration) (left time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.suspect.IsZero() {
+		p.suspect = time.Now()
+	}
+	return patience - time.Since(p.suspect)
 }
 
 // wantClock has the guest's clock set soon.
@@ -180,19 +191,16 @@ func (s *session) suspect(why error) {
 	}
 	var refused *ipc.Error
 	alive := err == nil || errors.As(err, &refused) && refused.Code == vmapi.Refused
-	s.pulse.mu.Lock()
-	again := s.pulse.suspect
-	s.pulse.suspect = true
-	s.pulse.mu.Unlock()
+	left := s.pulse.suspected(wedged * s.every())
 	switch {
 	case s.ctx.Err() != nil:
 	case !alive:
 		s.lost("the guest does not answer: %v", why)
-	case again:
+	case left <= 0:
 		s.lost("%v", why)
 	default:
 		s.m.log.Warn().Err(why).Msg("the guest's kernel answers and its agent does not")
-		s.pulse.late.Reset(wedged * s.every())
+		s.pulse.late.Reset(left)
 	}
 }
 

@@ -258,5 +258,16 @@ func TestThePulse(t *testing.T) {
 		if len(p.late.C) > 0 {
 			t.Error("an idle guest is missed")
 		}
+		for at, want := range []time.Duration{35 * time.Second, 25 * time.Second, 15 * time.Second} {
+			if left := p.suspected(35 * time.Second); left != want {
+				t.Errorf("asked %d times, an agent that hangs has %v left, want %v", at+1, left, want)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		p.beat(0)
+		p.beat(16 * time.Second)
+		if left := p.suspected(35 * time.Second); left != 35*time.Second {
+			t.Errorf("after a beat it has %v", left)
+		}
 	})
 }
