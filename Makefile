@@ -4,6 +4,8 @@
 GO       ?= go
 MODULE   := github.com/arcboxlabs/arcbox-go
 PROGRAMS := arcbox arcboxd arcbox-vm arcbox-net arcbox-routed
+# On Linux nothing of ours calls C, and a process without its library takes 2 MiB less.
+NATIVE   := $(if $(filter Darwin,$(shell uname -s)),,CGO_ENABLED=0)
 GOFILES  := $(shell git ls-files --cached --others --exclude-standard '*.go' 2>/dev/null)
 
 # Packages whose tests run a guest on the software engine in their own process:
@@ -24,7 +26,7 @@ help: ## list the targets
 
 build: ## build the programs into bin/
 	@mkdir -p bin
-	$(GO) build -trimpath -o bin/ $(PROGRAMS:%=./cmd/%)
+	$(NATIVE) $(GO) build -trimpath -o bin/ $(PROGRAMS:%=./cmd/%)
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o bin/arcbox-guest ./cmd/arcbox-guest
 
 darwinkit: build ## on a Mac: replace bin/arcboxd by one that has the host's news from AppKit

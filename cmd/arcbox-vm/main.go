@@ -9,8 +9,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 )
+
+// garbage is how much memory may be out of use before it is collected, in percent of what is in use: half of what Go
+// chooses, as most of what a guest needs outside its memory, decoded code, is used again and never collected.
+const garbage = 50
 
 func main() {
 	if err := run(); err != nil {
@@ -24,6 +29,7 @@ func run() error {
 	if len(os.Args) > 1 {
 		return fmt.Errorf("cannot be started by hand; use arcbox boot")
 	}
+	debug.SetGCPercent(garbage)
 	v := newVM(confine)
 	if err := v.keeper.Inherit(); err != nil {
 		return fmt.Errorf("%w; start the VM with arcbox boot", err)

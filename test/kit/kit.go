@@ -56,7 +56,7 @@ func build(init string, more []string) error {
 	for _, name := range more {
 		programs = append(programs, cmd+name)
 	}
-	if err := goBuild(nil, programs...); err != nil {
+	if err := goBuild(native(), programs...); err != nil {
 		return err
 	}
 	if HVF() { // the one program that has an engine
@@ -88,6 +88,14 @@ func signVM() error {
 		return fmt.Errorf("cannot sign arcbox-vm: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// native is the environment in which programs for this host are built, as by make build.
+func native() []string {
+	if runtime.GOOS == "darwin" {
+		return nil
+	}
+	return []string{"CGO_ENABLED=0"}
 }
 
 func goBuild(env []string, pkgs ...string) error {

@@ -9,17 +9,12 @@ import (
 )
 
 const (
-	maxBlock   = 64       // instructions; part of the counting rule, see package doc
-	maxRoom    = 64 << 20 // bytes of decoded code that a core keeps at most
-	sweepRoom  = 2 << 20  // bytes of code that are decoded before what is out of use is dropped
-	jumpSize   = 8192
-	jumpMask   = jumpSize - 1
-	fetchSize  = 256
-	spAlign    = 15
-	pageSize   = 4096
-	codeMapLen = 1 << 20 // bits
-
-	codeMapSize = codeMapLen / 64
+	maxBlock  = 64 // instructions; part of the counting rule, see package doc
+	jumpSize  = 8192
+	jumpMask  = jumpSize - 1
+	fetchSize = 256
+	spAlign   = 15
+	pageSize  = 4096
 )
 
 // A Block is a run of instructions that is entered only at its start. Behind lead
@@ -57,115 +52,6 @@ type fetched struct {
 	code      *codePage
 }
 
-// A codePage is the decoded code of one physical page. Blocks are found by their
-// address and context: decoding bakes in the addresses of branches, and depends on
-// what the EL may do.
-type codePage struct {
-	pa    uint64
-	words *[pageSize / 4]uint32 // in guest memory
-	table []*Block              // by a hash of the address, a power of two
-	n     int                   // blocks
-	chunk []isa.Op              // room for the operations of the next blocks, behind one that is taken
-	room  int                   // bytes that all this takes, about
-	used  uint64                // the last round of sweeping in which code was looked up here
-}
-
-// block gives the block of a key, or nil.
-func (p *codePage) block(key uint64) *Block {
-	if len(p.table) == 0 {
-		return nil
-	}
-	b := p.table[key>>2%uint64(len(p.table))]
-	for b != nil && b.key != key {
-		b = b.other
-	}
-	return b
-}
-
-func (p *codePage) add(b *Block) {
-	if p.n++; p.n > len(p.table) {
-		p.widen()
-	}
-	place := &p.table[b.key>>2%uint64(len(p.table))]
-	b.other, *place = *place, b
-}
-
-// widen doubles the table.
-func (p *codePage) widen() {
-	old := p.table
-	p.table = make([]*Block, max(8, 2*len(old)))
-	p.room += 8 * (len(p.table) - len(old))
-	for _, b := range old {
-		for b != nil {
-			next := b.other
-			place := &p.table[b.key>>2%uint64(len(p.table))]
-			b.other, *place = *place, b
-			b = next
-		}
-	}
-}
-
-// A page takes room for chunkSize operations at once, 2 KiB, or firstChunk while it has few. blockRoom and pageRoom
-// are what a block and a page take beside, in bytes.
-const (
-	chunkSize  = 2048 / 24
-	firstChunk = 512 / 24
-	blockRoom  = 64
-	pageRoom   = 144
-)
-
-// keep makes b of the operations behind ops[0], which is none.
-func (p *codePage) keep(b *Block, ops []isa.Op) {
-	if len(p.chunk) < len(ops) {
-		p.chunk = make([]isa.Op, max(len(ops), min(chunkSize, firstChunk+2*p.n)))
-		p.room += 24 * len(p.chunk)
-	}
-	b.lead = &p.chunk[0]
-	copy(p.chunk[1:], ops[1:])
-	p.chunk = p.chunk[len(ops)-1:]
-	p.room += blockRoom
-}
-
-// A codeCache is what a core has decoded. From time to time it drops the pages of which nothing was looked up since
-// the last time: a kernel that has booted never runs most of what it has run until then.
-type codeCache struct {
-	pages map[uint64]*codePage // by physical address
-	fetch [fetchSize]fetched
-	draft [maxBlock + 2]isa.Op // the block being built; on the stack it would escape
-	room  int                  // bytes that the pages take, about
-	fresh int                  // of them, since the last sweep
-	round uint64               // of sweeping
-}
-
-// grown counts what a page has taken since it took before.
-func (k *codeCache) grown(p *codePage, before int) {
-	k.room += p.room - before
-	k.fresh += p.room - before
-}
-
-// sweep drops the pages that are out of use. All the others have to be looked up again, by which it knows next time.
-func (c *Core) sweep() {
-	k := &c.code
-	for pa, page := range k.pages {
-		if page.used != k.round {
-			delete(k.pages, pa)
-			k.room -= page.room
-			page.forget()
-		}
-	}
-	k.round++
-	k.fresh = 0
-	c.forgetPlaces()
-}
-
-// forgetPlaces makes all look-ups stale, and lets go of what they found.
-func (c *Core) forgetPlaces() {
-	clear(c.code.fetch[:])
-	clear(c.jumps[:])
-	c.newGen(0)
-	c.newGen(1)
-}
-
 // context is what decoding depends on, in the two bits that an address leaves.
 func (c *Core) context() uint64 {
 	k := uint64(c.el)
@@ -181,12 +67,7 @@ func (c *Core) find() *Block {
 	if u := c.regs.Untag(c.PC); u != c.PC {
 		c.PC = u
 	}
-	if c.code.fresh > sweepRoom {
-		c.sweep()
-	}
-	if c.code.room > maxRoom {
-		c.dropAllCode()
-	}
+	c.tidy()
 	if c.stopsAt(c.PC) {
 		return nil
 	}
@@ -206,14 +87,10 @@ func (c *Core) find() *Block {
 
 // compile builds and keeps the block at PC.
 func (c *Core) compile(page *codePage, key uint64) *Block {
-	before := page.room
-	b, ops := c.build(page, c.PC, maxBlock)
-	b.key = key
-	page.keep(b, ops)
-	page.add(b)
-	c.code.grown(page, before)
+	draft, ops := c.build(page, c.PC, maxBlock)
+	draft.key = key
 	c.stats.Blocks++
-	return b
+	return c.code.keep(page, draft, ops)
 }
 
 // fetch gives the page that holds the code at pc, or nil and c.pend.
@@ -258,10 +135,7 @@ func (c *Core) translateFetch(pc uint64) *codePage {
 		return nil
 	}
 	c.machine.markCode(pa)
-	code := &codePage{pa: pa, words: words, room: pageRoom}
-	c.code.pages[pa] = code
-	c.code.grown(code, 0)
-	return code
+	return c.code.add(pa, words)
 }
 
 // fetchFault raises the abort of a fetch at pc.
@@ -279,9 +153,9 @@ func (c *Core) fetchFault(pc uint64, f mmu.Fault) {
 
 // build decodes at most limit instructions at pc. The operations of the block that it makes are behind ops[0], until it
 // builds the next.
-func (c *Core) build(page *codePage, pc uint64, limit int) (b *Block, ops []isa.Op) {
+func (c *Core) build(page *codePage, pc uint64, limit int) (b Block, ops []isa.Op) {
 	ops = c.code.draft[:1]
-	b = &Block{pc: pc}
+	b.pc = pc
 	spChecked := c.checksSP()
 	spMoved := false
 	for at := pc; ; at += 4 {
@@ -348,6 +222,7 @@ func (c *Core) chain(b *Block, slot int) *Block {
 	if (c.PC^b.pc)>>12 != 0 || b.stale {
 		return nil
 	}
+	round := c.code.round
 	var next *Block
 	if q := &c.jumps[c.PC>>2&jumpMask]; q.pc == c.PC && q.gen == c.gen {
 		next = q.b
@@ -355,72 +230,9 @@ func (c *Core) chain(b *Block, slot int) *Block {
 		c.pend = pending{} // raised again when the block is looked up
 		return nil
 	}
-	if !b.stale && !next.stale {
+	if c.code.round == round { // or b may have been dropped, and its room be another's
 		b.next[slot] = next
 	}
 	return next
 }
 
-// dropCode forgets the decoded code of a physical page.
-func (c *Core) dropCode(pa uint64) {
-	page := c.code.pages[pa&^0xfff]
-	if page == nil {
-		return
-	}
-	delete(c.code.pages, page.pa)
-	c.code.room -= page.room
-	page.forget()
-	c.newGen(0)
-	c.newGen(1)
-}
-
-// forget unchains the blocks of a page.
-func (p *codePage) forget() {
-	for _, b := range p.table {
-		for ; b != nil; b = b.other {
-			b.stale = true
-			b.next = [2]*Block{}
-		}
-	}
-}
-
-// dropCodeIn forgets the decoded code of some ranges.
-func (c *Core) dropCodeIn(ranges []span64) {
-	for pa := range c.code.pages {
-		for _, s := range ranges {
-			if pa-s.base < s.n {
-				c.dropCode(pa)
-				break
-			}
-		}
-	}
-}
-
-// dropAllCode forgets all decoded code.
-func (c *Core) dropAllCode() {
-	for _, page := range c.code.pages {
-		page.forget()
-	}
-	c.code.pages, c.code.room, c.code.fresh = map[uint64]*codePage{}, 0, 0
-	c.forgetPlaces()
-}
-
-func codeBit(pa uint64) (word, bit uint64) {
-	h := pa >> 12 % codeMapLen
-	return h / 64, 1 << (h % 64)
-}
-
-// markCode notes that some core decodes code of the page. It comes before
-// the code is read: whoever changes the code and then finds no mark knows that
-// the reader will see the change.
-func (m *Machine) markCode(pa uint64) {
-	word, bit := codeBit(pa)
-	m.hasCode[word].Or(bit)
-}
-
-// mayHaveCode says whether any core may hold decoded code of the page.
-func (m *Machine) mayHaveCode(pa uint64) bool {
-	word, bit := codeBit(pa)
-	fence()
-	return m.hasCode[word].Load()&bit != 0
-}

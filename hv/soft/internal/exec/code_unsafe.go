@@ -8,6 +8,12 @@ import (
 	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/mmu"
 )
 
+// The room that blocks and operations are counted with.
+var (
+	_ [64]byte = [unsafe.Sizeof(Block{})]byte{}
+	_ [24]byte = [unsafe.Sizeof(isa.Op{})]byte{}
+)
+
 // index is which operation of b i is, not counting the lead-in.
 func (b *Block) index(i *isa.Op) uint {
 	return uint((uintptr(unsafe.Pointer(i))-uintptr(unsafe.Pointer(b.lead)))/unsafe.Sizeof(isa.Op{})) - 1

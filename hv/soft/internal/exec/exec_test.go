@@ -201,9 +201,13 @@ func TestCodeThatIsOutOfUseIsDropped(t *testing.T) {
 	c := coreWithCode()
 	lookUp(t, c, 10)
 	kept, dropped := c.code.pages[0], c.code.pages[9*pageSize]
-	c.sweep()
-	lookUp(t, c, 5)
-	c.sweep()
+	for range sweepRounds {
+		if len(c.code.pages) != 10 {
+			t.Fatalf("%d pages are left of 10 that were in use a short time ago", len(c.code.pages))
+		}
+		c.sweep()
+		lookUp(t, c, 5)
+	}
 	if len(c.code.pages) != 5 || c.code.pages[0] != kept {
 		t.Errorf("%d pages are left of 5 that are in use", len(c.code.pages))
 	}
@@ -214,43 +218,85 @@ func TestCodeThatIsOutOfUseIsDropped(t *testing.T) {
 		t.Error("what was dropped is found")
 	}
 	before := c.code.round
-	for range 20 { // 200 pages with code of 24 KiB each
-		c.dropAllCode()
-		lookUp(t, c, 200)
-	}
+	lookUp(t, c, 200) // pages with code of 24 KiB each
 	if c.code.round == before {
 		t.Error("nothing is dropped by itself")
 	}
 }
 
+// TestDroppedCodeMakesRoomForOther: what pages take and give back is the same memory.
+func TestDroppedCodeMakesRoomForOther(t *testing.T) {
+	c := coreWithCode()
+	pieces := func() (n [2]int) {
+		n = [2]int{len(c.code.ops.free), len(c.code.blocks.free)}
+		for _, page := range c.code.pages {
+			n[0] += len(page.ops)
+			n[1] += len(page.blocks)
+		}
+		return n
+	}
+	lookUp(t, c, 20)
+	first := pieces()
+	for range 10 {
+		c.dropAllCode()
+		lookUp(t, c, 20)
+	}
+	if got := pieces(); got != first || first[0] == 0 || first[1] == 0 {
+		t.Errorf("pieces of operations and of blocks: %d at first, %d after ten times as much code", first, got)
+	}
+}
+
+// TestABlockWhoseRoomIsAnothersIsNotChained: the look-up of a block's successor may drop that block with what is out of
+// use, and take its room.
+func TestABlockWhoseRoomIsAnothersIsNotChained(t *testing.T) {
+	c := coreWithCode()
+	lookUp(t, c, 1)
+	page := c.code.pages[0]
+	b := page.block(c.context())
+	c.code.round += sweepRounds
+	c.code.fresh = sweepRoom + 1
+	clear(c.jumps[:])
+	c.PC = 4 * maxBlock
+	next := c.chain(b, 0)
+	if next == nil || next.pc != c.PC || c.code.pages[0] == page {
+		t.Fatalf("the successor is %+v, in a page that was not dropped", next)
+	}
+	if next != b {
+		t.Error("the successor has room of its own: this test shows nothing")
+	}
+	if b.next[0] != nil {
+		t.Error("a block was chained that is another now")
+	}
+}
+
 func TestAGuestAtRestLosesItsCode(t *testing.T) {
 	c := coreWithCode()
-	// after lets a guest use so many pages, then the first only, and says how many there are when it has waited.
-	after := func(used, instructions uint64) int {
-		for _, pages := range []uint64{used, 1} {
-			lookUp(t, c, pages)
-			c.count += instructions
-			c.rest.at = time.Now().Add(-restTime)
-			c.wait()
-		}
+	// looked lets a guest use so many pages and wait when it has run for some time.
+	looked := func(pages, instructions uint64) int {
+		lookUp(t, c, pages)
+		c.count += instructions
+		c.rest.at = time.Now().Add(-restTime)
+		c.wait()
 		return len(c.code.pages)
 	}
-	lookUp(t, c, 100)
-	if c.wait(); len(c.code.pages) != 100 {
+	lookUp(t, c, 40) // of 33 KiB each
+	if c.wait(); len(c.code.pages) != 40 {
 		t.Error("a guest that has just begun loses its code")
 	}
 	for k, tt := range []struct {
 		used, instructions uint64
 		left               int
 	}{
-		{100, restLoad + 1, 100}, // busy
-		{100, restLoad, 0},       // all of it, as most is out of use
-		{10, 0, 1},               // what is out of use, which is little
-		{20, 0, 1},
-		{20, 0, 0}, // too much in the end
-		{20, 2 * restLoad, 20},
+		{40, restLoad + 1, 40}, // busy
+		{1, restLoad, 0},       // at rest: all of it
+		{5, restLoad, 5},       // what it needs at rest
+		{6, restLoad, 6},
+		{40, restLoad, 0}, // much more than that
+		{20, restLoad, 20},
+		{20, restLoad + 1, 20}, // busy
+		{5, restLoad, 20},      // little, it may stay
 	} {
-		if got := after(tt.used, tt.instructions); got != tt.left {
+		if got := looked(tt.used, tt.instructions); got != tt.left {
 			t.Errorf("row %d: %d pages are left after %d instructions, want %d", k, got, tt.instructions, tt.left)
 		}
 	}

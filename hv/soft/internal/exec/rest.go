@@ -6,7 +6,7 @@ import (
 )
 
 // A guest is at rest when it runs no more than restLoad instructions in restTime, a few percent of what it could. When
-// restRoom bytes of decoded code have come out of use meanwhile, it loses all of it.
+// it has restRoom bytes of decoded code more than it needs for that, it loses all of it.
 const (
 	restTime = 10 * time.Second
 	restLoad = 100e6
@@ -17,7 +17,8 @@ const (
 type rest struct {
 	at      time.Time // when the guest was last looked at
 	count   uint64    // instructions until then
-	dropped int       // bytes of code that came out of use at rest, since all of it was dropped
+	dropped bool      // its code was dropped then
+	needs   int       // bytes of code that it decodes again in restTime, at rest
 }
 
 // wait is called when the guest waits for an interrupt. One that has come to rest loses its decoded code, all of
@@ -29,15 +30,17 @@ func (c *Core) wait() {
 	if now.Sub(r.at) < restTime {
 		return
 	}
-	load, before := c.count-r.count, c.code.room
+	load := c.count - r.count
 	r.at, r.count = now, c.count
-	if load > restLoad {
-		return
-	}
-	c.sweep()
-	if r.dropped += before - c.code.room; r.dropped > restRoom {
-		r.dropped = 0
+	switch {
+	case load > restLoad:
+		r.dropped, r.needs = false, 0
+	case r.dropped:
+		r.dropped, r.needs = false, c.code.room
+	case c.code.room > r.needs+restRoom:
+		r.dropped = true
 		c.dropAllCode()
+		c.code.ops.free, c.code.blocks.free = nil, nil
 		gc.FreeOSMemory()
 	}
 }

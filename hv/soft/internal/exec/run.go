@@ -135,7 +135,8 @@ func (c *Core) piece(limit int) *Block {
 		c.trap()
 		return nil
 	}
-	b, ops := c.build(page, c.PC, limit)
+	draft, ops := c.build(page, c.PC, limit)
+	b := &draft
 	b.lead, b.stale = &slices.Clone(ops)[0], true
 	if limit == 1 {
 		if b.spMask != 0 && c.X[cpu.SP]&spAlign != 0 {
