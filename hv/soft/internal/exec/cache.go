@@ -1,21 +1,37 @@
 package exec
 
-import "github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
+import (
+	gc "runtime/debug"
+
+	"github.com/arcboxlabs/arcbox-go/hv/soft/internal/isa"
+)
 
 const (
-	maxRoom     = 64 << 20  // bytes of decoded code that a core keeps at most
-	sweepRoom   = 512 << 10 // bytes of code that are decoded, at least, before what is out of use is dropped
-	sweepShare  = 16        // or this part of what there is, if that is more
-	sweepRounds = 3         // how often a page is swept over before it is dropped
-	codeMapLen  = 1 << 20   // bits
+	maxRoom    = 64 << 20  // bytes of decoded code that a core keeps at most
+	sweepRoom  = 512 << 10 // bytes of code that are decoded before what is out of use is dropped
+	spareRoom  = 4 << 20   // bytes of it that nobody uses, at most, when they are more than those in use
+	codeMapLen = 1 << 20   // bits
+
 	codeMapSize = codeMapLen / 64
+)
+
+// A page is dropped when for some sweeps nothing was looked up in it. That is more of them while a guest uses much code by
+// turns: when in a sweep's time more than a tenth went into decoding what had been dropped, of which ten bytes take as
+// long as five instructions. It grows slowly, as a guest that starts does so for a moment.
+const (
+	leastSweeps = 3
+	mostSweeps  = 11
+	slowness    = 16      // sweeps that tell so, for one more
+	goneLen     = 1 << 17 // bits
+	goneSize    = goneLen / 64
+	goneSweeps  = 64 // after which it is forgotten what was dropped
 )
 
 // Decoded code lies in pieces of two sizes, which a page takes as it needs them and gives back when it is dropped. On
 // the heap, code that goes would leave gaps among code that stays, which took more room than the code.
 type (
 	opsPiece   [2048 / 24]isa.Op // 2 KiB; a block's operations lie in one
-	blockPiece [16]Block         // 1 KiB
+	blockPiece [8]Block          // 512 bytes
 )
 
 // What pieces and the rest of a page take, in bytes.
@@ -56,6 +72,7 @@ type codePage struct {
 	n       int                   // blocks
 	ops     []*opsPiece           // its pieces
 	blocks  []*blockPiece
+	again   bool     // it was dropped before
 	opsLeft []isa.Op // room for the operations of the next blocks, behind one that is taken
 	room    int      // bytes that all this takes, about
 	used    uint64   // the last round of sweeping in which code was looked up here
@@ -97,12 +114,13 @@ func (p *codePage) widen() {
 	}
 }
 
-// forget unchains the blocks of a page.
+// forget unchains the blocks of a page. They lead to no other then: the one that is executing keeps none of them.
 func (p *codePage) forget() {
 	for _, b := range p.table {
-		for ; b != nil; b = b.other {
-			b.stale = true
-			b.next = [2]*Block{}
+		for b != nil {
+			other := b.other
+			b.stale, b.next, b.other = true, [2]*Block{}, nil
+			b = other
 		}
 	}
 }
@@ -119,13 +137,21 @@ type codeCache struct {
 	ops    store[opsPiece]
 	blocks store[blockPiece]
 	room   int    // bytes that the pages take, about
-	fresh  int    // bytes that were decoded since the last sweep
 	round  uint64 // of sweeping
+
+	// Since the last sweep:
+	began uint64 // the instructions until then
+	fresh int    // bytes that were decoded
+	again int    // bytes of them in pages that had been dropped
+
+	strain int              // how many sweeps told that code is dropped too soon
+	gone   [goneSize]uint64 // bitmap by page hash: what was dropped
 }
 
 // add makes the page at pa one that is known.
 func (k *codeCache) add(pa uint64, words *[pageSize / 4]uint32) *codePage {
-	p := &codePage{pa: pa, words: words, room: pageRoom, used: k.round}
+	word, bit := goneBit(pa)
+	p := &codePage{pa: pa, words: words, room: pageRoom, used: k.round, again: k.gone[word]&bit != 0}
 	k.pages[pa] = p
 	k.grown(p, 0)
 	return p
@@ -157,6 +183,9 @@ func (k *codeCache) keep(p *codePage, draft Block, ops []isa.Op) *Block {
 func (k *codeCache) grown(p *codePage, before int) {
 	k.room += p.room - before
 	k.fresh += p.room - before
+	if p.again {
+		k.again += p.room - before
+	}
 }
 
 // drop makes a page one that is not known.
@@ -170,11 +199,10 @@ func (k *codeCache) drop(p *codePage) {
 
 // tidy drops code when there is much of it. No block must be executing.
 func (c *Core) tidy() {
-	k := &c.code
-	if k.fresh > max(sweepRoom, k.room/sweepShare) {
+	if c.code.fresh > sweepRoom {
 		c.sweep()
 	}
-	if k.room > maxRoom {
+	if c.code.room > maxRoom {
 		c.dropAllCode()
 	}
 }
@@ -182,15 +210,38 @@ func (c *Core) tidy() {
 // sweep drops the pages that are out of use. All the others have to be looked up again, by which it knows next time.
 func (c *Core) sweep() {
 	k := &c.code
+	k.judge(c.count - k.began)
 	k.round++
-	k.fresh = 0
+	k.began, k.fresh, k.again = c.count, 0, 0
+	last := k.round - uint64(leastSweeps+k.strain/slowness)
 	for _, page := range k.pages {
-		if k.round-page.used >= sweepRounds {
+		if int64(page.used-last) <= 0 {
+			word, bit := goneBit(page.pa)
+			k.gone[word] |= bit
 			k.drop(page)
 		}
 	}
+	if k.spare() > max(spareRoom, k.room) {
+		c.releaseAllCode()
+		return
+	}
 	c.forgetPlaces()
 }
+
+// judge says whether code was dropped too soon, by what the core did in the time of so many instructions.
+func (k *codeCache) judge(instructions uint64) {
+	if uint64(5*k.again) > instructions {
+		k.strain = min(k.strain+1, (mostSweeps-leastSweeps)*slowness)
+	} else {
+		k.strain = max(k.strain-1, 0)
+	}
+	if k.round%goneSweeps == 0 {
+		clear(k.gone[:])
+	}
+}
+
+// spare is how many bytes of room no page has.
+func (k *codeCache) spare() int { return opsRoom*len(k.ops.free) + blockRoom*len(k.blocks.free) }
 
 // forgetPlaces makes all look-ups stale, and lets go of what they found.
 func (c *Core) forgetPlaces() {
@@ -230,8 +281,21 @@ func (c *Core) dropAllCode() {
 		k.drop(page)
 	}
 	k.round++ // nothing that was found before may be chained
-	k.fresh = 0
+	k.began, k.fresh, k.again = c.count, 0, 0
 	c.forgetPlaces()
+}
+
+// releaseAllCode forgets all decoded code and gives its room back to the host. That is all or nothing: what Go gives back
+// is whole pages, and code that is spread over all of them keeps as much.
+func (c *Core) releaseAllCode() {
+	c.dropAllCode()
+	c.code.ops.free, c.code.blocks.free = nil, nil
+	gc.FreeOSMemory()
+}
+
+func goneBit(pa uint64) (word, bit uint64) {
+	h := pa >> 12 % goneLen
+	return h / 64, 1 << (h % 64)
 }
 
 func codeBit(pa uint64) (word, bit uint64) {

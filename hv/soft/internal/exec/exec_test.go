@@ -201,7 +201,8 @@ func TestCodeThatIsOutOfUseIsDropped(t *testing.T) {
 	c := coreWithCode()
 	lookUp(t, c, 10)
 	kept, dropped := c.code.pages[0], c.code.pages[9*pageSize]
-	for range sweepRounds {
+	gone := dropped.block(9*pageSize | c.context())
+	for range leastSweeps {
 		if len(c.code.pages) != 10 {
 			t.Fatalf("%d pages are left of 10 that were in use a short time ago", len(c.code.pages))
 		}
@@ -211,7 +212,7 @@ func TestCodeThatIsOutOfUseIsDropped(t *testing.T) {
 	if len(c.code.pages) != 5 || c.code.pages[0] != kept {
 		t.Errorf("%d pages are left of 5 that are in use", len(c.code.pages))
 	}
-	if b := dropped.block(9*pageSize | c.context()); b == nil || !b.stale {
+	if !gone.stale || gone.next != [2]*Block{} || gone.other != nil {
 		t.Error("a block that was dropped can still be chained")
 	}
 	if lookUp(t, c, 10); c.code.pages[9*pageSize] == dropped {
@@ -227,23 +228,67 @@ func TestCodeThatIsOutOfUseIsDropped(t *testing.T) {
 // TestDroppedCodeMakesRoomForOther: what pages take and give back is the same memory.
 func TestDroppedCodeMakesRoomForOther(t *testing.T) {
 	c := coreWithCode()
-	pieces := func() (n [2]int) {
-		n = [2]int{len(c.code.ops.free), len(c.code.blocks.free)}
-		for _, page := range c.code.pages {
-			n[0] += len(page.ops)
-			n[1] += len(page.blocks)
-		}
-		return n
-	}
 	lookUp(t, c, 20)
-	first := pieces()
+	c.dropAllCode()
+	ops, blocks := len(c.code.ops.free), len(c.code.blocks.free)
+	if spare := c.code.spare(); spare < 20*pageSize/4*24 {
+		t.Fatalf("%d bytes are left of 20 pages' code", spare)
+	}
 	for range 10 {
-		c.dropAllCode()
 		lookUp(t, c, 20)
+		c.dropAllCode()
 	}
-	if got := pieces(); got != first || first[0] == 0 || first[1] == 0 {
-		t.Errorf("pieces of operations and of blocks: %d at first, %d after ten times as much code", first, got)
+	if now := len(c.code.ops.free); now != ops {
+		t.Errorf("%d pieces of operations at first, %d after ten times as much code", ops, now)
 	}
+	if now := len(c.code.blocks.free); now != blocks {
+		t.Errorf("%d pieces of blocks at first, %d after ten times as much code", blocks, now)
+	}
+}
+
+// TestCodeThatComesBackIsKeptLonger: a guest that runs much code by turns would else decode all of it each time.
+func TestCodeThatComesBackIsKeptLonger(t *testing.T) {
+	c := coreWithCode()
+	decoded := func() uint64 {
+		before := c.stats.Blocks
+		for range 10 {
+			lookUp(t, c, 150) // 5 MiB
+			c.count += 1e6
+		}
+		return c.stats.Blocks - before
+	}
+	first := decoded()
+	if c.code.strain == 0 {
+		t.Fatalf("%d blocks were decoded in ten times all code, and nobody noticed", first)
+	}
+	for range 20 {
+		decoded()
+	}
+	if last := decoded(); last != 0 {
+		t.Errorf("after some time %d blocks are decoded, %d at first", last, first)
+	}
+	for range mostSweeps * slowness {
+		c.count += 1e9
+		c.sweep()
+	}
+	if c.code.strain != 0 || len(c.code.pages) != 0 {
+		t.Errorf("a guest that runs other code has %d pages left", len(c.code.pages))
+	}
+}
+
+func TestRoomThatNobodyUsesGoesBack(t *testing.T) {
+	c := coreWithCode()
+	c.code.strain = (mostSweeps - leastSweeps) * slowness // nothing is dropped soon
+	lookUp(t, c, 200)
+	most := c.code.room
+	for range mostSweeps + 1 {
+		lookUp(t, c, 1)
+		c.sweep()
+	}
+	if most < spareRoom || c.code.spare() > spareRoom {
+		t.Errorf("of %d bytes %d are left that nobody uses", most, c.code.spare())
+	}
+	lookUp(t, c, 10)
 }
 
 // TestABlockWhoseRoomIsAnothersIsNotChained: the look-up of a block's successor may drop that block with what is out of
@@ -252,11 +297,12 @@ func TestABlockWhoseRoomIsAnothersIsNotChained(t *testing.T) {
 	c := coreWithCode()
 	lookUp(t, c, 1)
 	page := c.code.pages[0]
-	b := page.block(c.context())
-	c.code.round += sweepRounds
+	last := page.blocks[len(page.blocks)-1]
+	b := &last[0]
+	c.code.round += leastSweeps
 	c.code.fresh = sweepRoom + 1
 	clear(c.jumps[:])
-	c.PC = 4 * maxBlock
+	c.PC = 0
 	next := c.chain(b, 0)
 	if next == nil || next.pc != c.PC || c.code.pages[0] == page {
 		t.Fatalf("the successor is %+v, in a page that was not dropped", next)

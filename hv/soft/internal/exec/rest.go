@@ -1,9 +1,6 @@
 package exec
 
-import (
-	gc "runtime/debug"
-	"time"
-)
+import "time"
 
 // A guest is at rest when it runs no more than restLoad instructions in restTime, a few percent of what it could. When
 // it has restRoom bytes of decoded code more than it needs for that, it loses all of it.
@@ -21,9 +18,8 @@ type rest struct {
 	needs   int       // bytes of code that it decodes again in restTime, at rest
 }
 
-// wait is called when the guest waits for an interrupt. One that has come to rest loses its decoded code, all of
-// it, for what Go gives back to the host is whole pages: code that is spread over all of them
-// keeps as much. What the guest does run while it rests is decoded again, in a few milliseconds.
+// wait is called when the guest waits for an interrupt. One that has come to rest loses its decoded code. What it does run
+// while it rests is decoded again, in a few milliseconds.
 func (c *Core) wait() {
 	r := &c.rest
 	now := time.Now()
@@ -39,8 +35,6 @@ func (c *Core) wait() {
 		r.dropped, r.needs = false, c.code.room
 	case c.code.room > r.needs+restRoom:
 		r.dropped = true
-		c.dropAllCode()
-		c.code.ops.free, c.code.blocks.free = nil, nil
-		gc.FreeOSMemory()
+		c.releaseAllCode()
 	}
 }
