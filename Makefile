@@ -6,6 +6,8 @@ MODULE   := github.com/arcboxlabs/arcbox-go
 PROGRAMS := arcbox arcboxd arcbox-vm arcbox-net arcbox-routed
 # On Linux nothing of ours calls C, and a process without its library takes 2 MiB less.
 NATIVE   := $(if $(filter Darwin,$(shell uname -s)),,CGO_ENABLED=0)
+# Processes of ours that have nothing to do sleep; see agent/quiet.
+QUIET    := -tags quiet -ldflags=-checklinkname=0
 GOFILES  := $(shell git ls-files --cached --others --exclude-standard '*.go' 2>/dev/null)
 
 # Packages whose tests run a guest on the software engine in their own process:
@@ -26,11 +28,11 @@ help: ## list the targets
 
 build: ## build the programs into bin/
 	@mkdir -p bin
-	$(NATIVE) $(GO) build -trimpath -o bin/ $(PROGRAMS:%=./cmd/%)
+	$(NATIVE) $(GO) build -trimpath $(QUIET) -o bin/ $(PROGRAMS:%=./cmd/%)
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w' -o bin/arcbox-guest ./cmd/arcbox-guest
 
 darwinkit: build ## on a Mac: replace bin/arcboxd by one that has the host's news from AppKit
-	$(GO) -C agent/power/darwinkit build -mod=mod -trimpath -o "$(CURDIR)/bin/" ./arcboxd
+	$(GO) -C agent/power/darwinkit build -mod=mod -trimpath $(QUIET) -o "$(CURDIR)/bin/" ./arcboxd
 
 bundle: ## make build/ArcBox.app for Apple silicon, signed; see scripts/bundle
 	@scripts/bundle
@@ -64,6 +66,7 @@ boot: assets ## boot a VM with this terminal as its console
 test: deps build assets ## run every test
 	$(GO) test -race -short $(RACE_PKGS)
 	$(GO) test $(VM_PKGS)
+	$(GO) test $(QUIET) ./agent/quiet
 	$(GO) test -tags macshim ./hv/hvf/...
 	CC=clang $(GO) test -race -short -tags macshim ./agent/power/... ./agent/route/vmnet/... ./launchd/... ./ipc/mach/... ./agent
 	ARCBOX_TEST_ENGINE=hvf $(GO) test -count=1 -run 'Systems|Exit|Typed|Disk|Leaves' ./test/boot
@@ -74,7 +77,7 @@ check: ## format, vet, cross-build, house rules, generated files
 	@scripts/check
 
 bench: assets ## measure against peers; ONLY=regexp chooses
-	$(GO) run ./bench -only '$(ONLY)' -out build/bench.json
+	$(GO) run $(QUIET) ./bench -only '$(ONLY)' -out build/bench.json
 
 soak: assets ## run the full counts; see docs/soak.md
 	@scripts/soak

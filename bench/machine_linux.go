@@ -19,6 +19,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/home"
 	"github.com/arcboxlabs/arcbox-go/agent/lifecycle"
 	machines "github.com/arcboxlabs/arcbox-go/agent/machine"
+	_ "github.com/arcboxlabs/arcbox-go/agent/quiet"
 	assets "github.com/arcboxlabs/arcbox-go/boot"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
 )

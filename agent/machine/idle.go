@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -139,10 +140,12 @@ func (s *session) watchReq() *guestapi.WatchReq {
 	return req
 }
 
-// rest lets the guest be: it sends no more beats, and gives memory back.
+// rest lets the guest be: it sends no more beats, and gives memory back. So does this process, which has
+// garbage of what went on until now: it does not collect any by itself while nothing happens (package quiet).
 func (s *session) rest(ctx context.Context) {
 	s.setIdle(true)
 	s.rewatch(ctx)
+	debug.FreeOSMemory()
 	if s.m.settings().NoBalloon {
 		return
 	}

@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	_ "github.com/arcboxlabs/arcbox-go/agent/quiet"
 )
 
 // garbage is how much memory may be out of use before it is collected, in percent of what is in use: half of what Go

@@ -5,6 +5,7 @@ package main
 import (
 	"github.com/arcboxlabs/arcbox-go/agent/daemon"
 	"github.com/arcboxlabs/arcbox-go/agent/power"
+	_ "github.com/arcboxlabs/arcbox-go/agent/quiet"
 )
 
 func main() { daemon.Main(power.System()) }

@@ -10,6 +10,7 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/daemon"
 	"github.com/arcboxlabs/arcbox-go/agent/power"
 	"github.com/arcboxlabs/arcbox-go/agent/power/darwinkit"
+	_ "github.com/arcboxlabs/arcbox-go/agent/quiet"
 )
 
 func main() {
