@@ -235,4 +235,3 @@ func (c *Core) chain(b *Block, slot int) *Block {
 	}
 	return next
 }
-
