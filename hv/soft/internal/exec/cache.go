@@ -150,7 +150,7 @@ type codeCache struct {
 
 // add makes the page at pa one that is known.
 func (k *codeCache) add(pa uint64, words *[pageSize / 4]uint32) *codePage {
-	word, bit := goneBit(pa)
+	word, bit := pageBit(pa, goneLen)
 	p := &codePage{pa: pa, words: words, room: pageRoom, used: k.round, again: k.gone[word]&bit != 0}
 	k.pages[pa] = p
 	k.grown(p, 0)
@@ -216,7 +216,7 @@ func (c *Core) sweep() {
 	last := k.round - uint64(leastSweeps+k.strain/slowness)
 	for _, page := range k.pages {
 		if int64(page.used-last) <= 0 {
-			word, bit := goneBit(page.pa)
+			word, bit := pageBit(page.pa, goneLen)
 			k.gone[word] |= bit
 			k.drop(page)
 		}
@@ -293,13 +293,9 @@ func (c *Core) releaseAllCode() {
 	gc.FreeOSMemory()
 }
 
-func goneBit(pa uint64) (word, bit uint64) {
-	h := pa >> 12 % goneLen
-	return h / 64, 1 << (h % 64)
-}
-
-func codeBit(pa uint64) (word, bit uint64) {
-	h := pa >> 12 % codeMapLen
+// pageBit is where a bitmap by page hash, of so many bits, has the page at pa.
+func pageBit(pa, bits uint64) (word, bit uint64) {
+	h := pa >> 12 % bits
 	return h / 64, 1 << (h % 64)
 }
 
@@ -307,13 +303,13 @@ func codeBit(pa uint64) (word, bit uint64) {
 // the code is read: whoever changes the code and then finds no mark knows that
 // the reader will see the change.
 func (m *Machine) markCode(pa uint64) {
-	word, bit := codeBit(pa)
+	word, bit := pageBit(pa, codeMapLen)
 	m.hasCode[word].Or(bit)
 }
 
 // mayHaveCode says whether any core may hold decoded code of the page.
 func (m *Machine) mayHaveCode(pa uint64) bool {
-	word, bit := codeBit(pa)
+	word, bit := pageBit(pa, codeMapLen)
 	fence()
 	return m.hasCode[word].Load()&bit != 0
 }
