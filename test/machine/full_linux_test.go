@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,13 +13,14 @@ import (
 	"github.com/arcboxlabs/arcbox-go/agent/machine"
 	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
 	"github.com/arcboxlabs/arcbox-go/ipc/agentapi"
+	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
 
 func TestAFullHostDiskIsToldAndLosesNothing(t *testing.T) {
 	h := newHost(t)
 	data := h.home.Data()
 	const room = 64 << 20 // beside what is kept for the host
-	roomFor(t, data, file.DefaultGuard+room)
+	kit.RoomFor(t, data, file.DefaultGuard+room)
 	h.open(t)
 	m := h.up(t, "")
 	sh(t, m, "echo kept > /data/file; sync")
@@ -79,7 +79,7 @@ func TestAFullHostDiskIsToldAndLosesNothing(t *testing.T) {
 func TestAFullHostDiskEndsNoLog(t *testing.T) {
 	h := newHost(t)
 	const room = 8 << 20
-	roomFor(t, h.home.Log(), room)
+	kit.RoomFor(t, h.home.Log(), room)
 	h.open(t)
 	m := h.up(t, "")
 	sh(t, m, "echo before >/dev/hvc0")
@@ -91,25 +91,6 @@ func TestAFullHostDiskEndsNoLog(t *testing.T) {
 	logged(t, m, "meanwhile 3000")
 	sh(t, m, "echo after >/dev/hvc0")
 	logged(t, m, "after")
-}
-
-// roomFor makes a directory that has room for size bytes.
-func roomFor(t *testing.T, dir string, size int) {
-	t.Helper()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+strconv.Itoa(size)); err != nil {
-		if os.Getenv("CI") == "" && err == unix.EPERM {
-			t.Skip("only root can make a file system that is full")
-		}
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // fill takes up to size bytes of a directory's room, until lift.

@@ -3,32 +3,12 @@ package vm_test
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/arcboxlabs/arcbox-go/agent/storage/file"
 	"github.com/arcboxlabs/arcbox-go/ipc/vmapi"
+	"github.com/arcboxlabs/arcbox-go/test/kit"
 )
-
-// tmpfs mounts a file system of so many bytes.
-func tmpfs(t *testing.T, size string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		if os.Getenv("CI") == "" && err == unix.EPERM {
-			t.Skip("only root can make a file system that is full")
-		}
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
 
 func TestFullHostDiskPausesTheGuest(t *testing.T) {
 	tests := []struct {
@@ -36,7 +16,8 @@ func TestFullHostDiskPausesTheGuest(t *testing.T) {
 		resume bool // the owner says when there is space
 	}{{"until the owner resumes it", true}, {"until there is space", false}}
 	v := launch(t)
-	dir := tmpfs(t, strconv.Itoa(file.DefaultGuard+18<<20)) // beside what is kept for the host
+	dir := t.TempDir()
+	kit.RoomFor(t, dir, file.DefaultGuard+18<<20) // beside what is kept for the host
 	ballast := filepath.Join(dir, "ballast")
 	req := v.linux(t)
 	req.Disks = []vmapi.Disk{{Image: attach(t, &req.Files, image(t, dir, 64<<20), os.O_RDWR)}}
